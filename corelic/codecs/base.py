@@ -1,0 +1,88 @@
+"""Interfaces of all codecs, learned and classical alike, and what they return."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from corelic.codecs.context.base import ContextModel
+    from corelic.media import Picture
+
+
+class TransformSpec(Protocol):
+    """Data that builds an analysis/synthesis pair; a frozen dataclass."""
+
+    @property
+    def latent_channels(self) -> int: ...
+    def build_analysis(self) -> nn.Module: ...
+    def build_synthesis(self) -> nn.Module: ...
+    def start(self, analysis: nn.Module, synthesis: nn.Module, pictures: Tensor) -> None:
+        """Starting weights from pictures (N, 3, H, W) in [0, 1]; may do nothing."""
+
+class ContextSpec(Protocol):
+    """Data that builds a context model; a frozen dataclass."""
+
+    @property
+    def latent_channels(self) -> int: ...
+    def build(self) -> ContextModel: ...
+
+
+@dataclass(frozen=True)
+class CodecSpec:
+    """A named codec: data only, so that it can be hashed, printed and compared."""
+
+    name: str  # [a-z0-9_]+
+    generation: int  # of its published weights, from 1
+    paper: str
+    transform: TransformSpec
+    context: ContextSpec
+    hyper_channels: int
+    lambda_min: float  # at quality 0; times 255² MSE
+    lambda_max: float  # at quality 100
+    pad_multiple_px: int
+    tiling: Literal["halo", "independent"]
+    weights_licence: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name}-{self.generation}"
+
+    @property
+    def weights(self) -> str:
+        """File name of the published weights."""
+        return f"{self.full_name}.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # eq: tensors do not compare to one bool
+class Reconstruction:
+    """One differentiable pass through a learned codec.
+
+    x_hat        (N, 3, H, W) float, cropped to the input, not rounded to 8 bits
+    latent_bits  (N,) bit, estimate for the stream of y
+    hyper_bits   (N,) bit, estimate for the stream of z
+    """
+
+    x_hat: Tensor
+    latent_bits: Tensor
+    hyper_bits: Tensor
+
+    @property
+    def bits(self) -> Tensor:
+        """(N,) bit, all streams: the only sum of rates, so that no caller forgets one."""
+        return self.latent_bits + self.hyper_bits
+
+
+class ImageCodec(ABC):
+    """Pictures to complete files and back."""
+
+    @abstractmethod
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        """A complete file. quality: 0 smallest, 100 best."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> Picture:
+        """The picture in a complete file; BadFileError if it is not one."""

@@ -1,0 +1,62 @@
+"""What every context model is: a fixed number of steps that cover the latent exactly once.
+
+    ẑ ─► hyper features ─┬────────────────► step 0 ──► ŷ of mask 0 ─┐
+                         ├─────────────────────┬────────────────────┘
+                         └──► … ──► step k, which sees the ŷ of all earlier masks
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from corelic.entropy.distributions import SCALES
+
+MEAN_UNIT = 1.0 / 64  # of means, hence of ŷ: coded symbols are whole numbers
+LATENT_LIMIT = 511.0  # ŷ is held in 16 bits: a sign, 9 bits above the point, 6 below
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GaussianParameters:
+    """Predicted distribution of the latents of one step; valid where its mask holds.
+
+    scale_index  (N, M, h, w), row of the scale tables; real while training, whole when exact
+    mean         (N, M, h, w), latent units; a multiple of 1/64 when exact
+    """
+
+    scale_index: Tensor
+    mean: Tensor
+
+    def on_grid(self) -> GaussianParameters:
+        """The nearest coded values: what encoder and decoder use."""
+        index = (self.scale_index + 0.5).floor().clamp(0, SCALES - 1)
+        mean = (self.mean * (1 / MEAN_UNIT) + 0.5).floor() * MEAN_UNIT
+        return GaussianParameters(index, mean.clamp(-LATENT_LIMIT, LATENT_LIMIT))
+
+
+class ContextModel(nn.Module, ABC):
+    """(hyper features, latents decoded so far) -> parameters of the next latents.
+
+    Built from `entropy.grid` layers only: what it computes decides how bytes are read.
+    """
+
+    steps: int
+    hyper_features: int  # channels that it wants from the hyper-synthesis
+
+    @abstractmethod
+    def masks(self, shape: torch.Size) -> list[Tensor]:
+        """One bool mask (M, h, w) per step for latents of `shape` (N, M, h, w): an exact cover."""
+
+    @abstractmethod
+    def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
+        """hyper (N, F, h, w); decoded (N, M, h, w) latents, zero where not decoded yet.
+
+        Must not depend on what `decoded` holds at elements of this or a later step.
+        """
+
+    def refine(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
+        """Latent residual prediction, added to ŷ of the step's elements; none by default."""
+        return torch.zeros_like(decoded)

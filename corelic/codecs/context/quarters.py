@@ -1,0 +1,96 @@
+"""Four steps over channel quarters and 2×2 phases: the default codec's context.
+
+At each step every channel quarter is decoded at another phase of the 2×2 lattice, so that a
+position learns from its neighbours and from its own earlier channels at once (the "4×" prior of
+DCVC-DC, Li et al., CVPR 2023, arXiv:2302.14402, section 3.3). Ours differs: one shared trunk with
+an input and a head for each step, heads evaluated only at the phase they decode, exact arithmetic.
+
+    quarter    0      1      2      3         hyper ────────┐
+              ┌───┐  ┌───┐  ┌───┐  ┌───┐      decoded ─1×1─►+─► block ─┬─► phase ◤ ─► head 0
+              │0 3│  │3 0│  │2 1│  │1 2│                               ├─► phase ◥ ─► head 1
+              │2 1│  │1 2│  │0 3│  │3 0│      (the numbers are         ├─► …
+              └───┘  └───┘  └───┘  └───┘       steps)                  └─► scale index, mean
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from corelic.codecs.context.base import ContextModel, GaussianParameters
+from corelic.entropy.grid import GridBlock, GridConv2d
+
+PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))  # (row, column) of the 2×2 lattice
+# ORDER[step][quarter] is the phase at which the quarter is decoded.
+ORDER = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
+INDEX_START = 20.0  # a scale of 1, before anything is learnt
+INDEX_UNIT = 8.0  # a head's output of 1 is 8 scale indexes, a factor of 2.45
+
+
+@dataclass(frozen=True)
+class QuartersSpec:
+    latent_channels: int  # a multiple of 4
+    width: int
+    kernel_size: int
+    gate_channels: int
+
+    def build(self) -> Quarters:
+        return Quarters(self)
+
+
+class Quarters(ContextModel):
+    """Four network passes at any picture size."""
+
+    steps = len(ORDER)
+
+    def __init__(self, spec: QuartersSpec) -> None:
+        super().__init__()
+        self.hyper_features = spec.width
+        self.latent_channels = spec.latent_channels
+        self.quarter = spec.latent_channels // 4
+        self.inputs = nn.ModuleList(
+            GridConv2d(spec.latent_channels, spec.width) for _ in range(self.steps - 1)
+        )
+        self.trunk = GridBlock(spec.width, spec.kernel_size, spec.gate_channels)
+        self.heads = nn.ModuleList(
+            nn.ModuleList(GridConv2d(spec.width, 2 * self.quarter) for _ in PHASES)
+            for _ in range(self.steps)
+        )
+        for layer in self.inputs:
+            assert isinstance(layer, GridConv2d)
+            layer.weight.data.mul_(0.1)  # latents reach hundreds, hyper features do not
+        for heads in self.heads:
+            assert isinstance(heads, nn.ModuleList)
+            for head in heads:
+                assert isinstance(head, GridConv2d)
+                head.weight.data.mul_(0.1)
+
+    def masks(self, shape: torch.Size) -> list[Tensor]:
+        masks = torch.zeros((self.steps, *shape[1:]), dtype=torch.bool)
+        for step, phases in enumerate(ORDER):
+            for quarter, phase in enumerate(phases):
+                row, column = PHASES[phase]
+                masks[step, self.channels_of(quarter), row::2, column::2] = True
+        return list(masks)
+
+    def channels_of(self, quarter: int) -> slice:
+        return slice(quarter * self.quarter, (quarter + 1) * self.quarter)
+
+    def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
+        with torch.autocast(hyper.device.type, enabled=False):
+            features = hyper if step == 0 else hyper + self.inputs[step - 1](decoded)
+        features = self.trunk(features)
+        index, mean = torch.zeros_like(decoded), torch.zeros_like(decoded)
+        heads = self.heads[step]
+        assert isinstance(heads, nn.ModuleList)
+        with torch.autocast(hyper.device.type, enabled=False):
+            for quarter, phase in enumerate(ORDER[step]):
+                row, column = PHASES[phase]
+                part = features[:, :, row::2, column::2].contiguous()
+                part_index, part_mean = heads[quarter](part).chunk(2, dim=1)
+                channels = self.channels_of(quarter)
+                index[:, channels, row::2, column::2] = part_index * INDEX_UNIT + INDEX_START
+                mean[:, channels, row::2, column::2] = part_mean
+        return GaussianParameters(index, mean)

@@ -1,0 +1,64 @@
+"""Hyperprior: side information from which the parsing path starts. Shared by all codecs.
+
+Ballé et al., "Variational Image Compression with a Scale Hyperprior", ICLR 2018,
+arXiv:1802.01436. Ours differs: depthwise-separable blocks, a rate embedding, exact synthesis.
+
+    y · gain ─ asinh ─ 1×1 ─ block ─ unshuffle 2 ─ 1×1 ─ block ─ unshuffle 2 ─ 1×1 ─► z
+    ẑ ─ 1×1 + rate ─ block ─ 1×1 ─ shuffle 2 ─ block ─ 1×1 ─ shuffle 2 ─► hyper features
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from corelic.codecs.rate import NODES
+from corelic.entropy.grid import GridBlock, GridConv2d, Snap
+
+
+class HyperAnalysis(nn.Module):
+    """Gained latents (N, M, h, w), h and w multiples of 4, -> hyper-latents (N, C, h/4, w/4).
+
+    Runs in the encoder alone, so it is an ordinary network.
+    """
+
+    def __init__(self, latent_channels: int, hyper_channels: int) -> None:
+        super().__init__()
+        c = hyper_channels
+        self.enter = GridConv2d(latent_channels, c)
+        self.blocks = nn.ModuleList(GridBlock(c, 3, 2 * c) for _ in range(2))
+        self.reduce = nn.ModuleList(GridConv2d(4 * c, c) for _ in range(2))
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def forward(self, y: Tensor) -> Tensor:
+        # Latents span three decades; their logarithms are what scales are made of.
+        x: Tensor = self.enter(torch.asinh(y))
+        for block, reduce in zip(self.blocks, self.reduce, strict=True):
+            x = reduce(F.pixel_unshuffle(block(x), 2))
+        return x
+
+
+class HyperSynthesis(nn.Module):
+    """Hyper-latents (N, C, h, w) and rate nodes (N,) -> hyper features (N, F, 4h, 4w); exact."""
+
+    def __init__(self, hyper_channels: int, features: int) -> None:
+        super().__init__()
+        c = hyper_channels
+        self.enter = GridConv2d(c, c)
+        self.rate = GridConv2d(NODES, c)
+        self.blocks = nn.ModuleList(GridBlock(c, 3, 2 * c) for _ in range(2))
+        self.extend = nn.ModuleList(GridConv2d(c, 4 * n) for n in (c, features))
+        self.leave = Snap()
+        nn.init.zeros_(self.rate.weight)
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def forward(self, z_hat: Tensor, node: Tensor) -> Tensor:
+        one_hot = F.one_hot(node, NODES).to(z_hat.dtype)[:, :, None, None]
+        x = self.enter(z_hat) + self.rate(one_hot)
+        for block, extend in zip(self.blocks, self.extend, strict=True):
+            x = F.pixel_shuffle(extend(block(x)), 2)
+        snapped: Tensor = self.leave(x)
+        return snapped

@@ -1,0 +1,160 @@
+"""LearnedImageCodec = transform + hyperprior + context + rate gains.
+
+    x ─ analysis ─ ·gain ─► y ─┬─ hyper-analysis ─► z ─ round ─► ẑ ─ hyper-synthesis ─┐
+                               │                                                      ▼
+                               └─ round(y − mean) ◄── mean, scale index ◄── context, step by step
+    ŷ = symbol + mean ─ /gain ─ synthesis ─► x̂
+
+One class, two lives (see `entropy.grid`): trainable until `freeze`, exact afterwards. Only an
+exact codec makes files.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from corelic.codecs.base import CodecSpec, Reconstruction
+from corelic.codecs.context.base import LATENT_LIMIT, MEAN_UNIT, GaussianParameters
+from corelic.codecs.hyperprior import HyperAnalysis, HyperSynthesis
+from corelic.codecs.rate import NODES, Gains, nearest_node
+from corelic.entropy import grid
+from corelic.entropy.distributions import FactorisedPrior, gaussian_bits
+
+HYPER_STRIDE = 4  # latents per hyper-latent, each way
+HYPER_LIMIT = 300  # of hyper-latent symbols; tables reach a little further
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Latents:
+    """What a file says about a picture, before any probability.
+
+    hyper        (N, C, h/4, w/4) float64, whole numbers
+    y_hat        (N, M, h, w) float64, multiples of 1/64
+    """
+
+    hyper: Tensor
+    y_hat: Tensor
+
+    @property
+    def crc32(self) -> int:
+        """Over the hyper-latents, then ŷ in units of 1/64, as little-endian int32."""
+        units = (self.hyper, self.y_hat / MEAN_UNIT)
+        arrays = [part.cpu().numpy().astype("<i4", order="C") for part in units]
+        return zlib.crc32(arrays[1].tobytes(), zlib.crc32(arrays[0].tobytes()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepSymbols:
+    """Symbols of one step in coding order, row-major over (channel, row, column) of its mask."""
+
+    symbols: npt.NDArray[np.int32]
+    scale_indexes: npt.NDArray[np.uint8]
+
+
+def straight_through_round(x: Tensor) -> Tensor:
+    """round(x) with the gradient of x."""
+    return x + (torch.floor(x + 0.5) - x).detach()
+
+
+class LearnedImageCodec(nn.Module):
+    """A transform and a context model, chosen independently, with all that codecs share."""
+
+    def __init__(self, spec: CodecSpec) -> None:
+        super().__init__()
+        if spec.transform.latent_channels != spec.context.latent_channels:
+            raise ValueError(f"{spec.name}: transform and context disagree on latent channels")
+        self.spec = spec
+        channels = spec.transform.latent_channels
+        self.analysis = spec.transform.build_analysis()
+        self.synthesis = spec.transform.build_synthesis()
+        self.gains = Gains(channels, spec.lambda_min, spec.lambda_max)
+        self.hyper_analysis = HyperAnalysis(channels, spec.hyper_channels)
+        self.context = spec.context.build()
+        self.hyper_synthesis = HyperSynthesis(spec.hyper_channels, self.context.hyper_features)
+        self.prior = FactorisedPrior(spec.hyper_channels, NODES)
+        self.exact = False
+
+    @property
+    def parsing_path(self) -> nn.ModuleList:
+        """Everything that decides how bytes are read."""
+        return nn.ModuleList([self.hyper_synthesis, self.context])
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def freeze(self) -> list[grid.AccumulatorBound]:
+        """Moves the parsing path to the grid, for good. Its snaps must have been watching."""
+        bounds = grid.freeze(self.parsing_path)
+        self.exact = True
+        return bounds
+
+    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
+        """x (N, 3, H, W) in [0, 1], any size; quality (N,) in [0, 100]; differentiable.
+
+        While training, rates are those of values plus uniform noise and the decoder's side sees
+        values rounded with a straight-through gradient (Minnen & Singh, ICIP 2020,
+        arXiv:2007.08739, section 3.3); otherwise both see rounded values.
+        """
+        *_, height, width = x.shape
+        y = self.latents_of(pad(x, self.spec.pad_multiple_px), quality)
+        z = self.hyper_latents_of(y)
+        node = nearest_node(quality)
+        z_hat = straight_through_round(z)
+        hyper = self.hyper_synthesis(self.for_parsing(z_hat), node)
+        y_hat, parameters = self.predict(self.for_parsing(y), hyper)
+        noise = self.training
+        z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
+        y_rated = y + torch.rand_like(y) - 0.5 if noise else y_hat
+        residual = (y_rated - parameters.mean).float()
+        x_hat = self.pixels_of(y_hat.float(), quality)
+        return Reconstruction(
+            x_hat=x_hat[:, :, :height, :width],
+            latent_bits=gaussian_bits(residual, parameters.scale_index.float()).sum((1, 2, 3)),
+            hyper_bits=self.prior.bits(z_rated, node).sum((1, 2, 3)),
+        )
+
+    def latents_of(self, x: Tensor, quality: Tensor) -> Tensor:
+        """Padded pictures -> gained latents, float32, within what ŷ can hold."""
+        y: Tensor = self.analysis(x, quality)
+        return (y.float() * self.gains(quality)).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+
+    def hyper_latents_of(self, y: Tensor) -> Tensor:
+        z: Tensor = self.hyper_analysis(y)
+        return z.clamp(-HYPER_LIMIT, HYPER_LIMIT)
+
+    def pixels_of(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+        """ŷ (float32, gained) -> padded pictures, not clamped."""
+        x_hat: Tensor = self.synthesis(y_hat / self.gains(quality), quality)
+        return x_hat
+
+    def for_parsing(self, x: Tensor) -> Tensor:
+        return x.double() if self.exact else x
+
+    def predict(self, y: Tensor, hyper: Tensor) -> tuple[Tensor, GaussianParameters]:
+        """All steps, with y known: ŷ and the parameters that each element is coded with."""
+        y_hat, index, mean = (torch.zeros_like(y) for _ in range(3))
+        for step, mask in enumerate(self.context.masks(y.shape)):
+            mask = mask.to(y.device)
+            parameters = self.context.parameters_for(step, hyper, y_hat)
+            if self.exact:
+                parameters = parameters.on_grid()
+            rounded = straight_through_round(y - parameters.mean) + parameters.mean
+            y_hat = torch.where(mask, rounded, y_hat)
+            index = torch.where(mask, parameters.scale_index, index)
+            mean = torch.where(mask, parameters.mean, mean)
+        return y_hat, GaussianParameters(index, mean)
+
+
+def pad(x: Tensor, multiple: int) -> Tensor:
+    """(N, C, H, W), extended below and to the right to multiples of `multiple`."""
+    *_, height, width = x.shape
+    # The edge repeated, not zeros: a black border is an edge, and edges cost bits.
+    return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")

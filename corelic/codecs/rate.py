@@ -1,0 +1,59 @@
+"""One model for all rates: tables over the quality axis.
+
+quality 0 … 100 is log-linear in λ; the axis has NODES equidistant nodes, and what depends on the
+rate is a table with one row per node. Pixels-side tables are interpolated; the parsing path takes
+the nearest node (a whole number, hence the same on every machine).
+
+Gains follow Cui et al., "Asymmetric Gained Deep Image Compression with Continuous Rate
+Adaptation", CVPR 2021, section 3.2: one gain per channel, exponentially interpolated.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+NODES = 17
+QUALITY_MAX = 100.0
+QUALITY_STEPS = 16  # per unit of quality; a file holds the step, 0 … 1600
+GAIN_UNIT = 2.0**-16  # of log-gains, as shipped
+
+
+def nearest_node(quality: Tensor) -> Tensor:
+    """quality (N,) in [0, 100] -> (N,) int64 in 0 … NODES - 1; exact for multiples of 1/16."""
+    # Whole sixteenths first: then every operation is on integers.
+    steps = (quality * QUALITY_STEPS + 0.5).floor().long()
+    span = int(QUALITY_MAX) * QUALITY_STEPS
+    return (steps * 2 * (NODES - 1) + span).div(2 * span, rounding_mode="floor")
+
+
+class RateTable(nn.Module):
+    """A vector per node, linearly interpolated: quality (N,) -> (N, C)."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        rows = start if start.dim() == 2 else start.expand(NODES, -1)
+        self.rows = nn.Parameter(rows.clone())
+
+    def forward(self, quality: Tensor) -> Tensor:
+        position = (quality * ((NODES - 1) / QUALITY_MAX)).clamp(0, NODES - 1)
+        low = position.floor().clamp_max(NODES - 2)
+        share = (position - low)[:, None]
+        index = low.long()
+        return self.rows[index] * (1 - share) + self.rows[index + 1] * share
+
+
+class Gains(nn.Module):
+    """Per-channel quantisation gains. y · gain is rounded; ŷ / gain is synthesised."""
+
+    def __init__(self, channels: int, lambda_min: float, lambda_max: float) -> None:
+        super().__init__()
+        # Uniform quantisation at high rate: R = h − log2 Δ and D = Δ²/12 give, for the loss
+        # R + λ·255²·MSE with MSE averaged over three colours, a gain of 50·sqrt(λ); rounding to
+        # the nearest with a dead zone prefers it finer.
+        lambdas = torch.logspace(0, 1, NODES, base=lambda_max / lambda_min) * lambda_min
+        self.log_gain = RateTable((55 * lambdas.sqrt()).log()[:, None].expand(-1, channels))
+
+    def forward(self, quality: Tensor) -> Tensor:
+        """quality (N,) -> (N, C, 1, 1), positive."""
+        return self.log_gain(quality).exp()[:, :, None, None]

@@ -1,0 +1,31 @@
+"""swift: the default codec. Depthwise-separable transform, four steps of context.
+
+Ours. Ideas it builds on: depthwise-separable blocks at low resolution (DCVC-RT, arXiv:2502.20762),
+quarter-wise context (DCVC-DC, arXiv:2302.14402), gains for all rates (Cui et al., CVPR 2021).
+"""
+
+from corelic.codecs.base import CodecSpec
+from corelic.codecs.context.quarters import QuartersSpec
+from corelic.codecs.registry import register
+from corelic.codecs.transforms.depthwise import DepthwiseSpec
+
+SPEC = register(
+    CodecSpec(
+        name="swift",
+        generation=1,
+        paper="docs/swift.md",
+        transform=DepthwiseSpec(
+            channels=192,
+            latent_channels=320,
+            analysis_blocks=(3, 2),
+            synthesis_blocks=(2, 4),
+        ),
+        context=QuartersSpec(latent_channels=320, width=224, kernel_size=5, gate_channels=224),
+        hyper_channels=128,
+        lambda_min=0.0008,
+        lambda_max=0.3,
+        pad_multiple_px=64,  # 16 for the latents, 4 more for the hyper-latents
+        tiling="halo",
+        weights_licence="Apache-2.0",
+    )
+)

@@ -1,0 +1,46 @@
+"""corelic compare."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Program
+
+
+def test_the_figures_are_those_of_8_bit_samples(corelic: Program, photo: Image.Image) -> None:
+    pixels = np.array(photo)
+    pixels[0, 0] ^= 255
+    Image.fromarray(pixels).save("other.png")
+    error = pixels.astype(float) - np.array(photo)
+    found = json.loads(corelic("compare", "photo.png", "other.png", "--json").stdout)
+    assert found["psnr_db"] == pytest.approx(10 * np.log10(255**2 / (error**2).mean()))
+    assert 0.9 <= found["ms_ssim"] < 1
+    shown = corelic("compare", "photo.png", "other.png").stdout.decode()
+    assert f"{found['psnr_db']:.2f} dB" in shown
+
+
+def test_a_picture_is_like_itself(corelic: Program) -> None:
+    found = json.loads(corelic("compare", "photo.png", "photo.png", "--json").stdout)
+    assert found["psnr_db"] is None  # infinite, for which JSON has no number
+    assert "inf dB" in corelic("compare", "photo.png", "photo.png").stdout.decode()
+
+
+def test_a_small_picture_has_no_ms_ssim(corelic: Program) -> None:
+    Image.new("L", (160, 160)).save("small.png")
+    found = json.loads(corelic("compare", "small.png", "small.png", "--json").stdout)
+    assert found["ms_ssim"] is None
+    assert "none" in corelic("compare", "small.png", "small.png").stdout.decode()
+
+
+def test_unlike_pictures_are_one_sentence(corelic: Program, photo: Image.Image) -> None:
+    photo.convert("L").save("grey.png")
+    photo.crop((0, 0, 99, 99)).save("small.png")
+    Path("bad.png").write_text("not a picture")
+    for other in ("grey.png", "small.png", "bad.png", "missing.png"):
+        ran = corelic("compare", "photo.png", other)
+        assert (ran.exit_code, ran.stdout) == (1, b"")
+        assert ran.stderr.startswith(f"error: {other}: ")
+        assert ran.stderr.count("\n") == 1

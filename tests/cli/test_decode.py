@@ -1,0 +1,96 @@
+"""corelic decode, on files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Program
+
+
+@pytest.fixture
+def encoded(corelic: Program) -> bytes:
+    """photo.clc is there too."""
+    assert corelic("encode", "photo.png", "--device", "cpu").exit_code == 0
+    return Path("photo.clc").read_bytes()
+
+
+def test_the_picture_goes_beside_the_file(corelic: Program, encoded: bytes) -> None:
+    Path("other.clc").write_bytes(encoded)
+    ran = corelic("decode", "other.clc")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    assert ran.stdout.decode().startswith("other.clc → other.png: 240 × 176")
+    with Image.open("other.png") as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (240, 176))
+
+
+def test_a_pipe_holds_the_same_picture(corelic: Program, encoded: bytes) -> None:
+    corelic("decode", "photo.clc", "-o", "decoded.png", "--device", "cpu")
+    piped = corelic("decode", "-", "--device", "cpu", stdin=encoded)
+    assert piped.stdout == Path("decoded.png").read_bytes()
+
+
+def test_the_suffix_chooses_the_format(corelic: Program, encoded: bytes) -> None:
+    assert corelic("decode", "photo.clc", "-o", "photo.webp").exit_code == 0
+    with Image.open("photo.webp") as image:
+        assert image.format == "WEBP"
+
+
+def test_the_original_is_not_replaced_unless_told(corelic: Program, encoded: bytes) -> None:
+    before = Path("photo.png").read_bytes()
+    ran = corelic("decode", "photo.clc")
+    assert ran.exit_code == 1
+    assert "--overwrite" in ran.stderr
+    assert Path("photo.png").read_bytes() == before
+
+
+def test_many_files_go_to_a_folder(corelic: Program, encoded: bytes) -> None:
+    Path("out").mkdir()
+    Path("bad.clc").write_bytes(encoded[:-1])
+    Path("good.clc").write_bytes(encoded)
+    ran = corelic("decode", "*.clc", "-o", "out", "--json")
+    assert ran.exit_code == 1
+    assert "error: bad.clc: " in ran.stderr
+    written = [found["output"] for found in json.loads(ran.stdout)]
+    assert written == ["out/good.png", "out/photo.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["good.png", "photo.png"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data + b"\0",
+        lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:],
+        lambda data: b"a shopping list\n",
+        lambda data: data.replace(b"\r\n", b"\n"),
+    ],
+    ids=["empty", "cut", "longer", "flipped", "text", "text mode"],
+)
+def test_a_damaged_file_is_one_sentence(
+    corelic: Program, encoded: bytes, damage: Callable[[bytes], bytes]
+) -> None:
+    Path("bad.clc").write_bytes(damage(encoded))
+    ran = corelic("decode", "bad.clc")
+    assert (ran.exit_code, ran.stdout) == (1, b"")
+    assert ran.stderr.startswith("error: bad.clc: ")
+    assert ran.stderr.count("\n") == 1
+    assert not Path("bad.png").exists()
+
+
+def test_more_pixels_than_allowed_are_refused(corelic: Program, encoded: bytes) -> None:
+    pixels = 240 * 176
+    ran = corelic("decode", "photo.clc", "-o", "big.png", "--max-pixels", str(pixels - 1))
+    assert ran.exit_code == 1
+    assert f"--max-pixels {pixels}" in ran.stderr
+    ran = corelic("decode", "photo.clc", "-o", "big.png", "--max-pixels", str(pixels))
+    assert ran.exit_code == 0
+
+
+def test_an_unknown_suffix_is_one_sentence(corelic: Program, encoded: bytes) -> None:
+    ran = corelic("decode", "photo.clc", "-o", "photo.docx")
+    assert ran.exit_code == 1
+    assert "try .png" in ran.stderr

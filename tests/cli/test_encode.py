@@ -1,0 +1,211 @@
+"""corelic encode, on files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import corelic as api
+from tests.cli.conftest import Program
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_result_goes_beside_the_picture(corelic: Program) -> None:
+    before = Path("photo.png").read_bytes()
+    ran = corelic("encode", "photo.png")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    assert ran.stdout.decode().startswith("photo.png → photo.clc: ")
+    assert api.info(Path("photo.clc").read_bytes()).quality == 50
+    assert Path("photo.png").read_bytes() == before
+    assert sorted(os.listdir()) == ["photo.clc", "photo.png"]
+
+
+def test_quality_costs_bytes(corelic: Program) -> None:
+    for quality in ("10", "90"):
+        assert corelic("encode", "photo.png", "-q", quality, "-o", f"{quality}.clc").exit_code == 0
+    assert Path("10.clc").stat().st_size < Path("90.clc").stat().st_size
+
+
+def test_json_is_what_is_on_disk(corelic: Program, photo: Image.Image) -> None:
+    ran = corelic("encode", "photo.png", "--json", "-q", "25")
+    [found] = json.loads(ran.stdout)
+    file_bytes = Path("photo.clc").stat().st_size
+    assert found["source"] == "photo.png"
+    assert found["output"] == "photo.clc"
+    assert found["file_bytes"] == file_bytes
+    assert found["rate_bpp"] == pytest.approx(8 * file_bytes / (photo.width * photo.height))
+    assert found["quality"] == 25
+
+
+def test_a_pipe_holds_the_same_file(corelic: Program) -> None:
+    corelic("encode", "photo.png", "--device", "cpu")
+    piped = corelic("encode", "-", "--device", "cpu", stdin=Path("photo.png").read_bytes())
+    named = corelic("encode", "photo.png", "--device", "cpu", "-o", "-")
+    assert piped.stdout == named.stdout == Path("photo.clc").read_bytes()
+    assert (piped.stderr, named.stderr) == ("", "")
+
+
+def test_a_picture_lying_on_its_side_stands_up(corelic: Program, photo: Image.Image) -> None:
+    exif = photo.getexif()
+    exif[0x0112] = 6
+    photo.save("side.jpg", exif=exif)
+    corelic("encode", "side.jpg")
+    found = api.info(Path("side.clc").read_bytes())
+    assert (found.width_px, found.height_px) == photo.size[::-1]
+
+
+def test_grey_stays_grey(corelic: Program, photo: Image.Image) -> None:
+    photo.convert("L").save("grey.png")
+    assert corelic("encode", "grey.png").exit_code == 0
+    assert api.info(Path("grey.clc").read_bytes()).colour == "grey"
+    assert corelic("decode", "grey.clc", "-o", "decoded.png").exit_code == 0
+    with Image.open("decoded.png") as image:
+        assert image.mode == "L"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("missing.png", None, "no such file"),
+        ("empty.png", b"", "is empty"),
+        ("list.txt", b"a shopping list\n", "not a picture"),
+        ("cut.png", "half", "cannot be decoded"),
+        ("folder", "folder", "is a folder"),
+        ("clear.png", Image.new("RGBA", (9, 9)), "transparency"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_picture_is_one_sentence(
+    corelic: Program, name: str, content: bytes | str | Image.Image | None, reason: str
+) -> None:
+    if content == "folder":
+        Path(name).mkdir()
+    elif content == "half":
+        Path(name).write_bytes(Path("photo.png").read_bytes()[:2000])
+    elif isinstance(content, Image.Image):
+        content.save(name)
+    elif isinstance(content, bytes):
+        Path(name).write_bytes(content)
+    before = sorted(os.listdir())
+    ran = corelic("encode", name)
+    assert (ran.exit_code, ran.stdout) == (1, b"")
+    assert ran.stderr.startswith(f"error: {name}: ")
+    assert reason in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert sorted(os.listdir()) == before
+
+
+def test_an_empty_pipe_is_one_sentence(corelic: Program) -> None:
+    ran = corelic("encode", "-", "-o", "out.clc")
+    assert ran.stderr == "error: standard input: is empty; get it again\n"
+    assert ran.exit_code == 1
+
+
+def test_one_bad_picture_of_three(corelic: Program) -> None:
+    Path("b.png").write_text("not a picture")
+    Path("c.png").write_bytes(Path("photo.png").read_bytes())
+    ran = corelic("encode", "b.png", "c.png", "photo.png", "--json")
+    assert ran.exit_code == 1
+    assert [found["source"] for found in json.loads(ran.stdout)] == ["c.png", "photo.png"]
+    assert "error: b.png: " in ran.stderr
+    assert ran.stderr.endswith("error: 1 of 3 files failed: b.png\n")
+    assert sorted(path.name for path in Path().glob("*.clc")) == ["c.clc", "photo.clc"]
+
+
+def test_a_result_is_not_replaced_unless_told(corelic: Program) -> None:
+    Path("photo.clc").write_text("precious")
+    ran = corelic("encode", "photo.png")
+    assert ran.exit_code == 1
+    assert "--overwrite" in ran.stderr
+    assert Path("photo.clc").read_text() == "precious"
+    assert corelic("encode", "photo.png", "--overwrite").exit_code == 0
+    assert Path("photo.clc").read_text(errors="replace") != "precious"
+
+
+def test_clashing_results_stop_before_the_work(corelic: Program, photo: Image.Image) -> None:
+    photo.save("photo.jpg")
+    ran = corelic("encode", "photo.jpg", "photo.png")
+    assert ran.exit_code == 1
+    assert "both photo.jpg and photo.png" in ran.stderr
+    assert not Path("photo.clc").exists()
+
+
+def test_a_full_disk_is_one_sentence(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "-o", "/dev/full")
+    assert ran.stderr == (
+        "error: photo.png: cannot write /dev/full: the disk is full; free some space\n"
+    )
+    assert ran.exit_code == 1
+
+
+def test_an_unknown_codec_is_one_sentence(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--codec", "swif")
+    assert ran.exit_code == 1
+    assert "swift" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["-q", "101"], ["-q", "-1"], ["-q", "nan"], ["-q", "high"], ["--device", "tpu"],
+        ["--speed"], ["-o", "-", "--json"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_usage_is_exit_code_2(corelic: Program, wrong: list[str]) -> None:
+    ran = corelic("encode", "photo.png", *wrong)
+    assert ran.exit_code == 2
+    assert "Usage: corelic encode" in ran.stderr
+    assert not Path("photo.clc").exists()
+
+
+def test_the_decoded_picture_is_like_the_original(corelic: Program, photo: Image.Image) -> None:
+    data = corelic("encode", "photo.png", "-q", "90", "-o", "-").stdout
+    decoded = Image.open(BytesIO(corelic("decode", "-", stdin=data).stdout))
+    assert decoded.size == photo.size
+    error = np.array(decoded).astype(float) - np.array(photo)
+    assert 10 * np.log10(255**2 / (error**2).mean()) > 30
+
+
+HANG = """
+import os, time
+from corelic.cli.main import main
+
+def hang(file):
+    print("writing", flush=True)
+    time.sleep(60)
+
+os.fsync = hang
+main(["encode", "photo.png"])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+@pytest.mark.parametrize(
+    ("sent", "exit_code", "left"),
+    [
+        (signal.SIGTERM, 143, ["photo.png"]),
+        (signal.SIGINT, 130, ["photo.png"]),
+        (signal.SIGKILL, -9, None),  # a temporary file stays, but nothing under the final name
+    ],
+)
+def test_an_interrupted_run_leaves_no_result(
+    corelic: Program, sent: signal.Signals, exit_code: int, left: list[str] | None
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HANG]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"writing\n"
+        running.send_signal(sent)
+        assert running.wait(timeout=30) == exit_code
+    assert not Path("photo.clc").exists()
+    assert left is None or os.listdir() == left

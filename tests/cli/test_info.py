@@ -1,0 +1,33 @@
+"""corelic info and corelic codecs."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Program
+
+
+def test_info_says_what_the_file_holds(corelic: Program) -> None:
+    corelic("encode", "photo.png", "-q", "75")
+    size_bytes = Path("photo.clc").stat().st_size
+    ran = corelic("info", "photo.clc", "--json")
+    [found] = json.loads(ran.stdout)
+    assert (found["source"], found["codec"], found["quality"]) == ("photo.clc", "swift", 75)
+    assert (found["width_px"], found["height_px"], found["colour"]) == (240, 176, "rgb")
+    assert found["file_bytes"] == size_bytes
+    shown = corelic("info", "photo.clc").stdout.decode()
+    assert "240 × 176, rgb" in shown
+    assert f"{size_bytes:,} bytes" in shown
+
+
+def test_info_reads_a_pipe_and_goes_past_a_bad_file(corelic: Program) -> None:
+    data = corelic("encode", "photo.png", "-o", "-").stdout
+    ran = corelic("info", "photo.png", "-", "--json", stdin=data)
+    assert ran.exit_code == 1
+    assert "error: photo.png: " in ran.stderr
+    assert [found["source"] for found in json.loads(ran.stdout)] == ["standard input"]
+
+
+def test_codecs_lists_the_default(corelic: Program) -> None:
+    names = [found["name"] for found in json.loads(corelic("codecs", "--json").stdout)]
+    assert "swift" in names
+    assert "swift-1" in corelic("codecs").stdout.decode()

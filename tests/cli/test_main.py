@@ -1,0 +1,80 @@
+"""The program as a whole: help, version, errors, pipes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import corelic as api
+from corelic.errors import CorelicError
+from tests.cli.conftest import Program
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["encode", "decode", "info", "codecs", "compare", "demo"]
+
+
+def run_shell(arguments: str) -> subprocess.CompletedProcess[str]:
+    """`corelic ARGUMENTS` as a shell runs it, redirections included."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONUNBUFFERED", None)  # what is buffered fails late, hence differently
+    command = f'"{sys.executable}" -m corelic.cli.main {arguments}'
+    return subprocess.run(
+        command, shell=True, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_help_lists_every_command(corelic: Program) -> None:
+    shown = corelic("--help").stdout.decode()
+    assert all(command in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_examples(corelic: Program, command: str) -> None:
+    ran = corelic(command, "--help")
+    assert ran.exit_code == 0
+    assert f"\n    corelic {command}" in ran.stdout.decode()
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, corelic.cli.main; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_version(corelic: Program) -> None:
+    assert corelic("--version").stdout.decode() == f"corelic {api.__version__}\n"
+
+
+def test_no_command_is_wrong_usage(corelic: Program) -> None:
+    assert corelic().exit_code == 2
+    ran = corelic("encoed", "photo.png")
+    assert ran.exit_code == 2
+    assert "Did you mean 'encode'" in ran.stderr
+
+
+def test_debug_shows_where_an_error_comes_from(corelic: Program) -> None:
+    for arguments in (["--debug", "info", "photo.png"], ["info", "photo.png", "--debug"]):
+        with pytest.raises(CorelicError):
+            corelic(*arguments)
+    done = run_shell("info photo.png --debug")
+    assert "Traceback" in done.stderr
+    assert "NotACorelicFileError" in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error(corelic: Program) -> None:
+    done = run_shell("encode - -o - < photo.png | head -c 0")
+    assert (done.stdout, done.stderr) == ("", "")
+    assert run_shell("--help | true").stderr == ""
+
+
+@pytest.mark.parametrize("arguments", ["--help", "codecs", "encode photo.png -o -"])
+def test_a_full_disk_under_standard_output_is_one_sentence(
+    corelic: Program, arguments: str
+) -> None:
+    done = run_shell(f"{arguments} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "standard output" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,147 @@
+"""A second reader of .clc files, written from docs/format.md and sharing no code with corelic.
+
+It is slow and plain on purpose: what it and corelic agree on is what the page says. `read` takes a
+file apart, `Stream` decodes its words one entry at a time.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+
+@dataclass
+class TinyFile:
+    version: int
+    codec: str
+    generation: int
+    fingerprint: bytes
+    width_px: int
+    height_px: int
+    colour: str
+    quality: float
+    symbols_crc32: int
+    words: bytes
+    optional: dict[int, bytes]
+
+
+class Bytes:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+        self.checked = b""
+
+    def take(self, count: int) -> bytes:
+        assert self.at + count <= len(self.data), "file ends too early"
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def u32(self) -> int:
+        return int.from_bytes(self.take(4), "little")
+
+    def varint(self) -> int:
+        groups = [self.byte()]
+        while groups[-1] & 0x80:
+            groups.append(self.byte())
+        assert len(groups) <= 9 and (groups[-1] or len(groups) == 1), "varint not minimal"
+        return sum((group & 0x7F) << 7 * place for place, group in enumerate(groups))
+
+    def crc_since(self, start: int) -> None:
+        part = self.data[start : self.at]
+        self.checked += part
+        assert zlib.crc32(part) == self.u32(), "checksum"
+
+
+def read(data: bytes) -> TinyFile:
+    file = Bytes(data)
+    signature = file.take(8)
+    assert signature == bytes.fromhex("89 43 4C 43 0D 0A 01 0A"), "signature"
+    header_bytes = file.varint()
+    header_start = file.at
+    codec = file.take(file.byte()).decode("ascii")
+    generation = file.varint()
+    fingerprint = file.take(4)
+    width_px, height_px = file.varint(), file.varint()
+    colour = ["grey", "RGB"][file.byte()]
+    quality = file.varint() / 16
+    mask = file.varint()
+    assert file.at == header_start + header_bytes, "header length"
+    file.crc_since(0)
+
+    assert 1 <= width_px <= 2**24 and 1 <= height_px <= 2**24 and quality <= 100, "range"
+    assert 1 <= len(codec) <= 32 and set(codec) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
+    chunks = {}
+    for announced in (t for t in range(63) if mask & 1 << t):
+        assert announced % 2 == 0 or announced == 1, "unknown required chunk"
+        start = file.at
+        assert file.byte() == announced, "chunk type"
+        chunks[announced] = file.take(file.varint())
+        file.crc_since(start)
+    assert zlib.crc32(file.checked) == file.u32(), "contents checksum"
+    assert file.at == len(data), "trailing bytes"
+
+    latents = Bytes(chunks.pop(1))
+    return TinyFile(
+        version=signature[6],
+        codec=codec,
+        generation=generation,
+        fingerprint=fingerprint,
+        width_px=width_px,
+        height_px=height_px,
+        colour=colour,
+        quality=quality,
+        symbols_crc32=latents.u32(),
+        words=latents.data[4:],
+        optional=chunks,
+    )
+
+
+@dataclass
+class TinyTable:
+    low: int
+    frequencies: list[int]
+
+
+class Stream:
+    """The entropy-coded words, from the last to the first."""
+
+    def __init__(self, words: bytes) -> None:
+        assert len(words) % 4 == 0
+        self.words = [int.from_bytes(words[i : i + 4], "little") for i in range(0, len(words), 4)]
+        assert not self.words or self.words[-1] != 0
+        self.x = 0
+        while self.x < 2**32 and self.words:
+            self.x = self.x * 2**32 + self.words.pop()
+
+    def entry(self, frequencies: list[int]) -> int:
+        q = self.x % 2**24
+        j, cumulative = 0, 0
+        while cumulative + frequencies[j] <= q:
+            cumulative += frequencies[j]
+            j += 1
+        self.x = frequencies[j] * (self.x // 2**24) + q - cumulative
+        if self.x < 2**32 and self.words:
+            self.x = self.x * 2**32 + self.words.pop()
+        return j
+
+    def segment(self, indexes: list[int], tables: list[TinyTable]) -> list[int]:
+        order = sorted(range(len(indexes)), key=lambda position: (indexes[position], position))
+        symbols = [0] * len(indexes)
+        escaped = []
+        for position in order:
+            table = tables[indexes[position]]
+            j = self.entry(table.frequencies)
+            symbols[position] = table.low + j
+            if j == len(table.frequencies) - 1:
+                escaped.append(position)
+        classes = [self.entry([2**19] * 32) for _ in escaped]
+        for position, escape_class in zip(escaped, classes, strict=True):
+            k = escape_class // 2 + 1
+            m = 2**k + self.entry([2 ** (24 - k)] * 2**k) - 2
+            table = tables[indexes[position]]
+            edge = table.low + len(table.frequencies) - 1
+            symbols[position] = edge + m if escape_class % 2 else table.low - 1 - m
+        return symbols
+
+    def finish(self) -> None:
+        assert self.x == 0 and not self.words, "words are left"
