@@ -18,10 +18,15 @@ class TransformSpec(Protocol):
 
     @property
     def latent_channels(self) -> int: ...
+    @property
+    def stride_px(self) -> int:
+        """Pixels per latent, each way."""
+
     def build_analysis(self) -> nn.Module: ...
     def build_synthesis(self) -> nn.Module: ...
     def start(self, analysis: nn.Module, synthesis: nn.Module, pictures: Tensor) -> None:
         """Starting weights from pictures (N, 3, H, W) in [0, 1]; may do nothing."""
+
 
 class ContextSpec(Protocol):
     """Data that builds a context model; a frozen dataclass."""

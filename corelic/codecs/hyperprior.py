@@ -30,13 +30,12 @@ class HyperAnalysis(nn.Module):
         self.blocks = nn.ModuleList(GridBlock(c, 3, 2 * c) for _ in range(2))
         self.reduce = nn.ModuleList(GridConv2d(4 * c, c) for _ in range(2))
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
     def forward(self, y: Tensor) -> Tensor:
-        # Latents span three decades; their logarithms are what scales are made of.
-        x: Tensor = self.enter(torch.asinh(y))
-        for block, reduce in zip(self.blocks, self.reduce, strict=True):
-            x = reduce(F.pixel_unshuffle(block(x), 2))
+        with torch.autocast(y.device.type, enabled=False):  # z is rounded: 8 bits are too few
+            # Latents span three decades; their logarithms are what scales are made of.
+            x: Tensor = self.enter(torch.asinh(y))
+            for block, reduce in zip(self.blocks, self.reduce, strict=True):
+                x = reduce(F.pixel_unshuffle(block(x), 2))
         return x
 
 
@@ -53,12 +52,11 @@ class HyperSynthesis(nn.Module):
         self.leave = Snap()
         nn.init.zeros_(self.rate.weight)
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
     def forward(self, z_hat: Tensor, node: Tensor) -> Tensor:
         one_hot = F.one_hot(node, NODES).to(z_hat.dtype)[:, :, None, None]
-        x = self.enter(z_hat) + self.rate(one_hot)
-        for block, extend in zip(self.blocks, self.extend, strict=True):
-            x = F.pixel_shuffle(extend(block(x)), 2)
+        with torch.autocast(z_hat.device.type, enabled=False):  # cheap, and nearer to the grid
+            x = self.enter(z_hat) + self.rate(one_hot)
+            for block, extend in zip(self.blocks, self.extend, strict=True):
+                x = F.pixel_shuffle(extend(block(x)), 2)
         snapped: Tensor = self.leave(x)
         return snapped

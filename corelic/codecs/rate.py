@@ -56,4 +56,5 @@ class Gains(nn.Module):
 
     def forward(self, quality: Tensor) -> Tensor:
         """quality (N,) -> (N, C, 1, 1), positive."""
-        return self.log_gain(quality).exp()[:, :, None, None]
+        log_gain: Tensor = self.log_gain(quality)
+        return log_gain.exp()[:, :, None, None]

@@ -11,7 +11,6 @@ rate node, a mixture of logistics.
 from __future__ import annotations
 
 import math
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +77,8 @@ def integer_frequencies(mass: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     frequencies = np.floor(scaled).astype(np.int64) + 1
     # What rounding left over goes where it changes probabilities least: to the largest.
     frequencies[np.argmax(frequencies)] += total - frequencies.sum()
-    return frequencies.astype(np.int32)
+    counts: npt.NDArray[np.int32] = frequencies.astype(np.int32)
+    return counts
 
 
 def gaussian_tables() -> FrequencyTables:

@@ -14,7 +14,7 @@ fused multiply-add and of the library. `freeze` moves a module tree from the fir
 second and computes, from the weights, the largest value any accumulator can take.
 
 Cf. Ballé et al., "Integer Networks for Data Compression with Latent-Variable Models", ICLR 2019,
-which trains with integers; ours trains in float and quantises afterwards, with 16 bits instead of 8.
+which trains with integers; ours trains in float and quantises afterwards, with 16 bits, not 8.
 """
 
 from __future__ import annotations
@@ -181,6 +181,11 @@ class GridTable(nn.Module):
         self.function = function
         self.register_buffer("table", torch.zeros(0, dtype=torch.float64))
 
+    @property
+    def size(self) -> torch.Size:
+        """Of the table, once there is one."""
+        return torch.Size([2 * TABLE_RANGE * 2**TABLE_FRACTION_BITS])
+
     def freeze(self) -> None:
         steps = 2**TABLE_FRACTION_BITS
         arguments = torch.arange(-TABLE_RANGE * steps, TABLE_RANGE * steps, dtype=torch.float64)
@@ -222,7 +227,8 @@ class GridBlock(nn.Module):
         x = x + self.join(self.spread(F.leaky_relu(self.mix(x), 0.125)))
         x = self.gated_stream(x)
         value, gate = self.expand(x).chunk(2, dim=1)
-        return x + self.project(self.value(value) * self.sigmoid(gate))
+        branch: Tensor = self.project(self.value(value) * self.sigmoid(gate))
+        return x + branch
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def load(folder: Path) -> Checkpoint:
             position = Position(**json.loads(file.metadata()["position"]))
         tensors = load_file(path)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BadWeightsError(f"{path}: not a readable checkpoint ({error})") from error
+        raise BadWeightsError(str(path), f"is not a readable checkpoint ({error})") from error
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}}
     optimiser: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

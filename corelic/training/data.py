@@ -1,6 +1,6 @@
 """Photographs for training: decoded once into a memory-mapped cache, then cropped at random.
 
-    folder or tar shards ──► cache.bin (uint8 RGB, one picture after another) + cache.json ──► crops
+folder or tar shards ──► cache.bin (uint8 RGB, one picture after another) + cache.json ──► crops
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class PhotoCache:
                     entries.append(Entry(name, cache.tell(), image.height, image.width))
                     cache.write(np.asarray(image).tobytes())
             if not entries:
-                raise PictureError(f"{source}: there are no pictures in this folder")
+                raise PictureError(str(source), "there are no pictures in this folder")
             # Written last: a cache with an index is complete.
             temporary = folder / "cache.json.tmp"
             temporary.write_text(json.dumps([vars(entry) for entry in entries]))

@@ -80,16 +80,16 @@ def load_recipe(path: Path) -> Recipe:
         text = path.read_text()
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: not a readable YAML file ({error})") from error
+        raise RecipeError(str(path), f"is not a readable YAML file ({error})") from error
     try:
         recipe: Recipe = TypeAdapter(Recipe).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        raise RecipeError(f"{path}: {where}: {first['msg']}") from error
+        raise RecipeError(str(path), f"{where}: {first['msg']}") from error
     total = sum(stage.share for stage in recipe.stages)
     if abs(total - 1) > 1e-6:
-        raise RecipeError(f"{path}: stages: shares add up to {total:g}, must be 1")
+        raise RecipeError(str(path), f"stages: shares add up to {total:g}, must be 1")
     return recipe
 
 

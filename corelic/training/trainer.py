@@ -110,7 +110,9 @@ class Trainer:
             self.spec.transform.start(codec.analysis, codec.synthesis, crops)
             recipe_text = json.dumps(to_plain(recipe), indent=2)
             (run / "recipe.json").write_text(recipe_text + "\n")
-        self.codec = codec.to(self.fabric.device, memory_format=torch.channels_last)
+        self.codec = codec.to(self.fabric.device)
+        # Matrix products over channels are what the networks consist of.
+        self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         adam = torch.optim.Adam(
             self.codec.parameters(),
             lr=recipe.optimiser.learning_rate,
@@ -204,7 +206,7 @@ def load_float_weights(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> 
     try:
         codec.load_state_dict(tensors)
     except RuntimeError as error:
-        raise BadWeightsError(f"these weights are not those of {codec.spec.name}") from error
+        raise BadWeightsError("the checkpoint", f"does not hold a {codec.spec.name}") from error
 
 
 def averaged_codec(run: Path, spec: CodecSpec) -> LearnedImageCodec:

@@ -1,8 +1,8 @@
 """What every context model is: a fixed number of steps that cover the latent exactly once.
 
-    ẑ ─► hyper features ─┬────────────────► step 0 ──► ŷ of mask 0 ─┐
-                         ├─────────────────────┬────────────────────┘
-                         └──► … ──► step k, which sees the ŷ of all earlier masks
+ẑ ─► hyper features ─┬────────────────► step 0 ──► ŷ of mask 0 ─┐
+                     ├─────────────────────┬────────────────────┘
+                     └──► … ──► step k, which sees the ŷ of all earlier masks
 """
 
 from __future__ import annotations

@@ -36,6 +36,10 @@ class DepthwiseSpec:
     analysis_blocks: tuple[int, int]  # at 1/8, at 1/16
     synthesis_blocks: tuple[int, int]  # at 1/16, at 1/8
 
+    @property
+    def stride_px(self) -> int:
+        return 2 * PATCH
+
     def build_analysis(self) -> DepthwiseAnalysis:
         return DepthwiseAnalysis(self)
 
@@ -90,8 +94,10 @@ class Pointwise(nn.Module):
 class GatedBlock(nn.Module):
     """Two residual branches; the second one's strength depends on the rate.
 
-    x ─┬─► 1×1 ─► leaky ─► 3×3 depthwise ─► 1×1 ─► + ─┬─► 1×1 ─► u · sigmoid(v) ─► 1×1 · s(rate) ─► + ─►
-       └───────────────────────────────────────────┘  └──────────────────────────────────────────┘
+    x ─┬─► 1×1 ─► leaky ─► 3×3 depthwise ─► 1×1 ─► + ─► x'
+       └───────────────────────────────────────────┘
+    x' ─┬─► 1×1 ─► u · sigmoid(v) ─► 1×1 ─► · s(rate) ─► + ─►
+        └────────────────────────────────────────────────┘
     """
 
     def __init__(self, channels: int) -> None:
@@ -110,7 +116,8 @@ class GatedBlock(nn.Module):
         x = x + self.join(self.spread(F.leaky_relu(self.mix(x), 0.125)))
         value, gate = self.expand(x).chunk(2, dim=1)
         branch = self.project(value * torch.sigmoid(gate))
-        return x + branch * self.strength(quality)[:, :, None, None].to(branch.dtype)
+        strength: Tensor = self.strength(quality)[:, :, None, None]
+        return x + branch * strength.to(branch.dtype)
 
 
 class EqualisedBlocks(nn.Module):
@@ -151,7 +158,8 @@ class DepthwiseAnalysis(nn.Module):
         x = self.patches.forward_float32(F.pixel_unshuffle(x - LEVEL, PATCH))
         x = self.fine(x, quality)
         x = self.reduce.forward_float32(F.pixel_unshuffle(x, 2))
-        return self.coarse(x, quality)
+        y: Tensor = self.coarse(x, quality)
+        return y
 
 
 class DepthwiseSynthesis(nn.Module):

@@ -1,0 +1,73 @@
+"""Specs as JSON: how a weights file says what it is the weights of.
+
+A transform or context spec is named after its file: `transforms/depthwise.py` holds
+`DepthwiseSpec`. So the folder is the list, and a new family needs no edit here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import types
+import typing
+from dataclasses import asdict, fields
+from typing import Any
+
+from corelic.codecs import context, transforms
+from corelic.codecs.base import CodecSpec
+from corelic.errors import BadWeightsError
+
+PARTS = {"transform": transforms, "context": context}
+SIZE_MAX = 4096  # of any number in a part's spec: a weights file must not size our allocations
+
+
+def to_json(spec: CodecSpec) -> str:
+    """One line, keys sorted: equal specs give equal text."""
+    plain = asdict(spec)
+    for part in PARTS:
+        module = type(getattr(spec, part)).__module__
+        plain[part]["kind"] = module.rsplit(".", 1)[1]
+    return json.dumps(plain, sort_keys=True)
+
+
+def from_json(text: str, source: str) -> CodecSpec:
+    """The spec in `text`; BadWeightsError, naming `source`, for anything else."""
+    try:
+        plain = json.loads(text)
+        for part, folder in PARTS.items():
+            plain[part] = _build(_spec_class(folder, plain[part].pop("kind")), plain[part])
+        spec: CodecSpec = _build(CodecSpec, plain)
+        return spec
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadWeightsError(source, f"its spec cannot be read ({error})") from error
+
+
+def _spec_class(folder: types.ModuleType, kind: object) -> type[Any]:
+    kinds = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+    if kind not in kinds:  # never import what a file names without looking it up
+        raise ValueError(f"unknown kind {kind!r}")
+    module = importlib.import_module(f"{folder.__name__}.{kind}")
+    name = "".join(word.capitalize() for word in str(kind).split("_")) + "Spec"
+    spec_class: type[Any] = getattr(module, name)
+    return spec_class
+
+
+def _build(spec_class: type[Any], plain: dict[str, Any]) -> Any:
+    """The dataclass with exactly these fields, numbers in range, lists as tuples."""
+    hints = typing.get_type_hints(spec_class)
+    names = {field.name for field in fields(spec_class)}
+    if names != plain.keys():
+        raise ValueError(f"fields {sorted(names ^ plain.keys())} are missing or unknown")
+    values = {}
+    for name, value in plain.items():
+        value = tuple(value) if isinstance(value, list) else value
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not 0 <= number <= SIZE_MAX:
+                raise ValueError(f"{name} is {number}")
+        hint = typing.get_origin(hints[name]) or hints[name]
+        plain_type = isinstance(hint, type) and not getattr(hint, "_is_protocol", False)
+        if plain_type and not isinstance(value, hint):
+            raise ValueError(f"{name} is {value!r}")
+        values[name] = value
+    return spec_class(**values)

@@ -1,0 +1,241 @@
+"""Weights files: an exact codec as safetensors, and how one is found again.
+
+spec (JSON)  +  parsing path: int16 weights, integer biases, grids, int16 lookup tables
+             +  frequency tables: integers
+             +  transforms: float16; gains: integers
+fingerprint = the first 4 bytes of the file's SHA-256
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from corelic.codecs import spec_json
+from corelic.codecs.base import CodecSpec
+from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.rate import GAIN_UNIT
+from corelic.codecs.registry import find_spec
+from corelic.entropy import grid
+from corelic.entropy.coder import FrequencyTables
+from corelic.entropy.distributions import gaussian_tables
+from corelic.entropy.grid import GridConv2d, GridTable, Snap
+from corelic.errors import BadWeightsError, MissingWeightsError
+
+FORMAT = "corelic-weights-1"
+MODELS_VARIABLE = "CORELIC_MODELS"
+GAINS = "gains.log_gain.rows"
+TABLE_FIELDS = ("frequencies", "low", "size")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """What a weights file holds: all that turns pictures into bytes and back."""
+
+    codec: LearnedImageCodec
+    latent_tables: FrequencyTables  # row = scale index
+    hyper_tables: FrequencyTables  # row = rate node · hyper channels + channel
+    fingerprint: bytes
+
+
+def pack(codec: LearnedImageCodec, card: dict[str, Any]) -> bytes:
+    """The weights file of an exact codec. `card` is kept as JSON, for people."""
+    if not codec.exact:
+        raise ValueError("freeze the codec first: files are read with exact arithmetic")
+    tensors: dict[str, Tensor] = {}
+    grids: dict[str, int] = {}
+    in_parsing = {name for name, _ in _parsing_layers(codec)}
+    for name, layer in _parsing_layers(codec):
+        if isinstance(layer, Snap):
+            grids[name] = _known(layer.fraction_bits)
+        elif isinstance(layer, GridTable):
+            values = layer.table * 2.0**grid.TABLE_VALUE_BITS
+            tensors[f"{name}.table"] = values.to(torch.int16)
+        else:
+            grids[f"{name}.weight"] = _known(layer.weight_bits)
+            tensors[f"{name}.weight"] = (layer.weight / layer.weight_unit).to(torch.int16)
+            tensors[f"{name}.bias"] = (layer.bias / layer.bias_unit).to(torch.int64)
+    for name, tensor in codec.state_dict().items():
+        if name.rsplit(".", 1)[0] in in_parsing:
+            continue
+        if name == GAINS:
+            tensors[name] = (tensor.double() / GAIN_UNIT).round().to(torch.int32)
+        else:
+            tensors[name] = tensor if _stays_float32(name) else tensor.half()
+    both = {"latent": gaussian_tables(), "hyper": codec.prior.tables()}
+    for kind, tables in both.items():
+        for field in TABLE_FIELDS:
+            tensors[f"tables.{kind}.{field}"] = torch.from_numpy(getattr(tables, field).copy())
+    metadata = {
+        "format": FORMAT,
+        "spec": spec_json.to_json(codec.spec),
+        "grids": json.dumps(grids, sort_keys=True),
+        "card": json.dumps(card, sort_keys=True),
+    }
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(contiguous, metadata)
+
+
+def unpack(data: bytes, source: str) -> Weights:
+    """The inverse of `pack`; BadWeightsError, naming `source`, for anything else."""
+    tensors, metadata = _read(data, source)
+    if metadata.get("format") != FORMAT:
+        raise BadWeightsError(source, f"it is not a {FORMAT} file")
+    codec = LearnedImageCodec(spec_json.from_json(metadata.get("spec", ""), source))
+    try:
+        tables = {
+            kind: FrequencyTables(
+                *(tensors.pop(f"tables.{kind}.{field}").numpy() for field in TABLE_FIELDS)
+            )
+            for kind in ("latent", "hyper")
+        }
+        _place(codec, tensors, json.loads(metadata.get("grids", "")))
+        grid.check_bounds(codec.parsing_path)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        if isinstance(error, BadWeightsError):
+            raise
+        raise BadWeightsError(source, f"it does not fit its own spec ({error})") from error
+    codec.exact = True
+    codec.eval().requires_grad_(False)
+    fingerprint = hashlib.sha256(data).digest()[:4]
+    return Weights(codec, tables["latent"], tables["hyper"], fingerprint)
+
+
+def read_card(data: bytes, source: str) -> dict[str, Any]:
+    """What `pack` was told about training; empty where there is nothing."""
+    card: dict[str, Any] = json.loads(_read(data, source)[1].get("card", "{}"))
+    return card
+
+
+def shipped(spec: CodecSpec) -> Path | None:
+    """The published weights of a named codec, if this package holds them."""
+    path = Path(str(resources.files("corelic.codecs"))) / "weights" / spec.weights
+    return path if path.is_file() else None
+
+
+def by_name(name: str) -> Weights:
+    """`swift`, `swift-1` or the path of a weights file."""
+    path = Path(name)
+    if path.suffix == ".safetensors" or path.is_file():
+        return from_file(path)
+    spec = find_spec(name)
+    found = shipped(spec)
+    if found is None:
+        raise BadWeightsError(spec.full_name, "no trained weights ship with it; train it first")
+    return from_file(found)
+
+
+def by_fingerprint(codec: str, fingerprint: bytes) -> Weights:
+    """The weights that a file names: shipped, or in a folder of CORELIC_MODELS."""
+    for path in _candidates():
+        if hashlib.sha256(path.read_bytes()).digest()[:4] == fingerprint:
+            return from_file(path)
+    raise MissingWeightsError(codec, fingerprint)
+
+
+def from_file(path: Path) -> Weights:
+    """Loads a weights file, or returns it as loaded before if it has not changed since."""
+    try:
+        state = path.stat()
+        return _cached(path.resolve(), state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror})"
+        raise BadWeightsError(str(path), reason) from error
+
+
+@lru_cache(maxsize=4)
+def _cached(path: Path, modified_ns: int, size_bytes: int) -> Weights:
+    return unpack(path.read_bytes(), str(path))
+
+
+def _candidates() -> Iterator[Path]:
+    from corelic.codecs.registry import list_specs
+
+    for spec in list_specs():
+        path = shipped(spec)
+        if path is not None:
+            yield path
+    for folder in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep):
+        if folder:
+            yield from sorted(Path(folder).glob("*.safetensors"))
+
+
+def _read(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return safetensors.torch.load(data), header.get("__metadata__", {})
+    except (safetensors.SafetensorError, ValueError, AttributeError, KeyError) as error:
+        raise BadWeightsError(source, f"it is not a safetensors file ({error})") from error
+
+
+def _parsing_layers(
+    codec: LearnedImageCodec,
+) -> Iterator[tuple[str, Snap | GridConv2d | GridTable]]:
+    for root in ("hyper_synthesis", "context"):
+        for name, layer in grid.grid_layers(codec.get_submodule(root)):
+            yield f"{root}.{name}", layer
+
+
+def _place(codec: LearnedImageCodec, tensors: dict[str, Tensor], grids: dict[str, Any]) -> None:
+    """Sets every tensor and grid of a fresh codec; raises where one is missing or left over."""
+    layers = dict(_parsing_layers(codec))
+    for name, layer in layers.items():
+        if isinstance(layer, Snap):
+            layer.fraction_bits = _bits(grids.pop(name))
+    for name, layer in layers.items():
+        if isinstance(layer, GridTable):
+            values = _take(tensors, f"{name}.table", layer.size)
+            layer.table = values.double() * 2.0**-grid.TABLE_VALUE_BITS
+        elif isinstance(layer, GridConv2d):
+            layer.weight_bits = _bits(grids.pop(f"{name}.weight"))
+            weight = _take(tensors, f"{name}.weight", layer.weight.shape)
+            bias = _take(tensors, f"{name}.bias", layer.bias.shape)
+            layer.weight.data = weight.double() * layer.weight_unit
+            layer.bias.data = bias.double() * layer.bias_unit
+    rest = {
+        name: tensor
+        for name, tensor in codec.state_dict().items()
+        if name.rsplit(".", 1)[0] not in layers
+    }
+    for name, place in rest.items():
+        value = _take(tensors, name, place.shape)
+        place.copy_(value.double() * GAIN_UNIT if name == GAINS else value)
+    if tensors or grids:
+        raise ValueError(f"{sorted([*tensors, *grids])[0]} belongs to no layer")
+
+
+def _take(tensors: dict[str, Tensor], name: str, shape: torch.Size) -> Tensor:
+    tensor = tensors.pop(name)
+    if tensor.shape != shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {tuple(shape)}")
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise ValueError(f"{name} is not finite")
+    return tensor
+
+
+def _bits(value: Any) -> int:
+    if not isinstance(value, int) or not -64 <= value <= 64:
+        raise ValueError(f"a grid of {value!r} bits")
+    return value
+
+
+def _known(bits: int | None) -> int:
+    assert bits is not None  # an exact codec has every grid
+    return bits
+
+
+def _stays_float32(name: str) -> bool:
+    # Small, and used in products with latents that reach hundreds.
+    return name.startswith("prior.") or name.endswith((".scale", "strength.rows"))

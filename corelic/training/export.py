@@ -1,0 +1,68 @@
+"""From a finished run to a weights file: average, calibrate, move to the grid, pack.
+
+checkpoint ─► averaged weights ─► ranges of activations on training photographs ─► grid ─► file
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from corelic.codecs import store
+from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.rate import NODES, QUALITY_MAX
+from corelic.codecs.registry import find_spec
+from corelic.entropy import grid
+from corelic.entropy.grid import AccumulatorBound
+from corelic.errors import BadWeightsError
+from corelic.jobs import atomic_write
+from corelic.training import checkpoint
+from corelic.training.data import Crops, PhotoCache
+from corelic.training.trainer import averaged_codec
+
+CALIBRATION_CROPS = 4  # per rate node
+CALIBRATION_CROP_PX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A weights file as written, and how close its sums come to what float64 holds."""
+
+    path: Path
+    file_bytes: int
+    fingerprint: str
+    tightest: AccumulatorBound
+
+
+@torch.no_grad()
+def calibrate(codec: LearnedImageCodec, crops: Crops) -> None:
+    """Lets every snap of the parsing path see the activations of training photographs."""
+    grid.watch(codec.parsing_path, True)
+    for node in range(NODES):
+        # A step number that training never reaches.
+        x = crops.batch(2**32 + node, CALIBRATION_CROPS, CALIBRATION_CROP_PX)
+        codec(x, torch.full((len(x),), node * QUALITY_MAX / (NODES - 1)))
+    grid.watch(codec.parsing_path, False)
+
+
+def export(run: Path, output: Path, *, overwrite: bool = False) -> Exported:
+    """Writes the weights file of a training run's latest checkpoint."""
+    try:
+        recipe = json.loads((run / "recipe.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BadWeightsError(str(run), "is not the folder of a training run") from error
+    spec = find_spec(recipe["codec"])
+    codec = averaged_codec(run, spec)
+    cache = PhotoCache(run.parent / f"cache-{recipe['data']}")
+    calibrate(codec, Crops(cache, recipe["seed"]))
+    bounds = codec.freeze()
+    position = checkpoint.load(run).position
+    data = store.pack(codec, {"recipe": recipe, "position": asdict(position)})
+    # Read back before it is written: what cannot be loaded is not published.
+    weights = store.unpack(data, str(output))
+    atomic_write(output, data, overwrite=overwrite)
+    tightest = max(bounds, key=lambda bound: bound.bits)
+    return Exported(output, len(data), weights.fingerprint.hex(), tightest)
