@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import CorelicError
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 DEFAULT_CODEC = "swift"
-MAX_PIXELS = 2**26  # decode refuses more unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)

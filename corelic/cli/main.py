@@ -15,7 +15,7 @@ from rich.console import Console
 from typer import Option
 
 import corelic
-from corelic.cli import codecs, compare, decode, demo, encode, info
+from corelic.cli import codecs, compare, decode, demo, encode, export, info, train
 from corelic.errors import CorelicError
 from corelic.jobs import show_error
 
@@ -33,6 +33,8 @@ for command in (
     codecs.codecs,
     compare.compare,
     demo.demo,
+    train.train,
+    export.export,
 ):
     app.command()(command)
 

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import corelic
 from corelic.codecs.base import ImageCodec
 from corelic.codecs.context.base import GaussianParameters
 from corelic.codecs.learned import HYPER_STRIDE, Latents, pad
@@ -24,7 +23,7 @@ from corelic.codecs.rate import QUALITY_STEPS, nearest_node
 from corelic.codecs.store import Weights, by_name
 from corelic.entropy import coder, container
 from corelic.entropy.coder import Decoder, Segment
-from corelic.entropy.container import Colour, Container, Header
+from corelic.entropy.container import MAX_PIXELS, Colour, Container, Header
 from corelic.errors import DeviceError, MissingWeightsError, SymbolMismatchError, TooManyPixelsError
 from corelic.media import Picture
 
@@ -77,7 +76,7 @@ class FileCodec(ImageCodec):
         words = coder.encode(segments)
         return container.write(Container(header, latents.crc32, words))
 
-    def decode(self, data: bytes, *, max_pixels: int = corelic.MAX_PIXELS) -> Picture:
+    def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         """The picture in a .clc file of these weights; BadFileError for anything damaged."""
         check_size(container.read_header(data), max_pixels)
         content = container.read(data)

@@ -124,7 +124,8 @@ class LearnedImageCodec(nn.Module):
     def latents_of(self, x: Tensor, quality: Tensor) -> Tensor:
         """Padded pictures -> gained latents, float32, within what ŷ can hold."""
         y: Tensor = self.analysis(x, quality)
-        return (y.float() * self.gains(quality)).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        gains: Tensor = self.gains(quality)
+        return (y.float() * gains).clamp(-LATENT_LIMIT, LATENT_LIMIT)
 
     def hyper_latents_of(self, y: Tensor) -> Tensor:
         z: Tensor = self.hyper_analysis(y)

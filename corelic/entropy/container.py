@@ -31,6 +31,7 @@ VERSION = 1
 SIGNATURE = b"\x89CLC\r\n" + bytes([VERSION]) + b"\n"
 VERSION_AT = 6
 LATENTS = 1  # chunk type: CRC-32 of the symbols, then the entropy-coded words
+MAX_PIXELS = 2**26  # a reader's limit unless it is told another; no part of the format
 MAX_SIDE_PX = 2**24
 MAX_QUALITY_STEP = 1600
 QUALITY_STEPS_PER_UNIT = 16

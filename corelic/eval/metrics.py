@@ -41,9 +41,8 @@ def ms_ssim(a: Pixels, b: Pixels) -> float | None:
     _check(a, b)
     if min(a.shape[:2]) < MS_SSIM_MIN_PX:
         return None
-    channels = (1,) if a.ndim == 2 else a.shape[2:]
-    planes = zip(*(np.moveaxis(x.reshape(*x.shape[:2], *channels), 2, 0) for x in (a, b)))
-    return float(np.mean([_plane_ms_ssim(*pair) for pair in planes]))
+    planes = (np.atleast_3d(x).transpose(2, 0, 1) for x in (a, b))
+    return float(np.mean([_plane_ms_ssim(*pair) for pair in zip(*planes, strict=True)]))
 
 
 def ms_ssim_db(similarity: float) -> float:
@@ -101,4 +100,5 @@ def _halved(plane: Plane) -> Plane:
     # Not cropped: pytorch-msssim pads *before* the first row and column of an odd side.
     padded = np.pad(plane, ((height % 2, 0), (width % 2, 0)))
     tall, wide = padded.shape
-    return padded.reshape(tall // 2, 2, wide // 2, 2).mean(axis=(1, 3))
+    means: Plane = padded.reshape(tall // 2, 2, wide // 2, 2).mean(axis=(1, 3))
+    return means

@@ -5,7 +5,6 @@ checkpoint ─► averaged weights ─► ranges of activations on training phot
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from corelic.codecs.rate import NODES, QUALITY_MAX
 from corelic.codecs.registry import find_spec
 from corelic.entropy import grid
 from corelic.entropy.grid import AccumulatorBound
-from corelic.errors import BadWeightsError
 from corelic.jobs import atomic_write
 from corelic.training import checkpoint
-from corelic.training.data import Crops, PhotoCache
+from corelic.training.data import Crops
+from corelic.training.setup import Setup
 from corelic.training.trainer import averaged_codec
 
 CALIBRATION_CROPS = 4  # per rate node
@@ -50,17 +49,12 @@ def calibrate(codec: LearnedImageCodec, crops: Crops) -> None:
 
 def export(run: Path, output: Path, *, overwrite: bool = False) -> Exported:
     """Writes the weights file of a training run's latest checkpoint."""
-    try:
-        recipe = json.loads((run / "recipe.json").read_text())
-    except (OSError, ValueError) as error:
-        raise BadWeightsError(str(run), "is not the folder of a training run") from error
-    spec = find_spec(recipe["codec"])
-    codec = averaged_codec(run, spec)
-    cache = PhotoCache(run.parent / f"cache-{recipe['data']}")
-    calibrate(codec, Crops(cache, recipe["seed"]))
+    setup = Setup.load(run)
+    codec = averaged_codec(run, find_spec(setup.recipe.codec))
+    calibrate(codec, Crops(setup.open_cache(run), setup.recipe.seed))
     bounds = codec.freeze()
     position = checkpoint.load(run).position
-    data = store.pack(codec, {"recipe": recipe, "position": asdict(position)})
+    data = store.pack(codec, {"recipe": asdict(setup.recipe), "position": asdict(position)})
     # Read back before it is written: what cannot be loaded is not published.
     weights = store.unpack(data, str(output))
     atomic_write(output, data, overwrite=overwrite)

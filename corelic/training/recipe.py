@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import yaml
 
@@ -74,25 +73,25 @@ class Recipe(Strict):
 
 def load_recipe(path: Path) -> Recipe:
     """Reads YAML; RecipeError names the key that is unknown, missing or of the wrong type."""
-    from pydantic import TypeAdapter, ValidationError
-
     try:
         text = path.read_text()
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(str(path), f"is not a readable YAML file ({error})") from error
+    return recipe_of(content, str(path))
+
+
+def recipe_of(content: object, source: str) -> Recipe:
+    """Checks what was read from `source`; RecipeError otherwise."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         recipe: Recipe = TypeAdapter(Recipe).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        raise RecipeError(str(path), f"{where}: {first['msg']}") from error
+        raise RecipeError(source, f"{where}: {first['msg']}") from error
     total = sum(stage.share for stage in recipe.stages)
     if abs(total - 1) > 1e-6:
-        raise RecipeError(str(path), f"stages: shares add up to {total:g}, must be 1")
+        raise RecipeError(source, f"stages: shares add up to {total:g}, must be 1")
     return recipe
-
-
-def to_plain(recipe: Recipe) -> dict[str, Any]:
-    """For JSON: what `load_recipe` would read."""
-    return dataclasses.asdict(recipe)

@@ -9,7 +9,6 @@ what an uninterrupted one would have seen.
 from __future__ import annotations
 
 import csv
-import json
 import math
 import time
 from collections.abc import Iterable
@@ -27,8 +26,9 @@ from corelic.codecs.registry import find_spec
 from corelic.errors import BadWeightsError
 from corelic.training import checkpoint
 from corelic.training.checkpoint import Position
-from corelic.training.data import Crops, PhotoCache
-from corelic.training.recipe import Loss, Recipe, to_plain
+from corelic.training.data import Crops
+from corelic.training.recipe import Loss, Recipe
+from corelic.training.setup import Setup
 
 START_CROPS = 256  # for the statistics that a codec starts from
 START_CROP_PX = 256
@@ -88,15 +88,14 @@ def learning_rate_share(recipe: Recipe, position: Position) -> float:
 class Trainer:
     """Holds a run's state; `run` yields its progress, and can be stopped after any of them."""
 
-    def __init__(self, recipe: Recipe, run: Path, data: Path, *, device: str, threads: int) -> None:
+    def __init__(self, setup: Setup, run: Path, *, device: str = "auto") -> None:
         """Resumes from the checkpoint in `run` if there is one."""
-        torch.set_num_threads(threads)
+        recipe = setup.recipe
         self.recipe, self.folder = recipe, run
         self.spec = find_spec(recipe.codec)
         self.fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed")
         run.mkdir(parents=True, exist_ok=True)
-        cache = PhotoCache.build(data / recipe.data, run.parent / f"cache-{recipe.data}")
-        self.crops = Crops(cache, recipe.seed)
+        self.crops = Crops(setup.open_cache(run), recipe.seed)
         self.position = Position(0, 0.0, 0, 0, 0)
         torch.manual_seed(recipe.seed)
         codec = LearnedImageCodec(self.spec)
@@ -108,8 +107,7 @@ class Trainer:
         else:
             crops = self.crops.batch(-1 % 2**32, START_CROPS, START_CROP_PX)
             self.spec.transform.start(codec.analysis, codec.synthesis, crops)
-            recipe_text = json.dumps(to_plain(recipe), indent=2)
-            (run / "recipe.json").write_text(recipe_text + "\n")
+            setup.save(run)
         self.codec = codec.to(self.fabric.device)
         # Matrix products over channels are what the networks consist of.
         self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub

@@ -115,9 +115,10 @@ class GatedBlock(nn.Module):
         """x (N, C, h, w), float32 even under autocast: only the branches lose precision."""
         x = x + self.join(self.spread(F.leaky_relu(self.mix(x), 0.125)))
         value, gate = self.expand(x).chunk(2, dim=1)
-        branch = self.project(value * torch.sigmoid(gate))
+        branch: Tensor = self.project(value * torch.sigmoid(gate))
         strength: Tensor = self.strength(quality)[:, :, None, None]
-        return x + branch * strength.to(branch.dtype)
+        x = x + branch * strength.to(branch.dtype)
+        return x
 
 
 class EqualisedBlocks(nn.Module):

@@ -1,0 +1,202 @@
+"""Rate–distortion curves, and how far one is from another.
+
+    curve:  rate against quality, one point per setting, each the mean over a set of pictures
+    BD-rate: by how much the rate differs at equal quality, on average
+
+Bjøntegaard, "Calculation of average PSNR differences between RD-curves", ITU-T VCEG-M33, 2001. Ours
+differs: not one cubic through all points but a monotone one between neighbours (pchip), as the
+reference software of HEVC and VVC does since 2013, because a polynomial through 8 points swings.
+Files have the layout of CompressAI's results, so that published curves can be read as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from scipy.interpolate import PchipInterpolator
+
+from corelic.errors import CorelicError
+from corelic.eval.metrics import ms_ssim_db
+from corelic.jobs import read_file
+
+Metric = Literal["psnr", "ms-ssim"]
+
+MIN_POINTS = 2
+SOUND_POINTS = 4  # what Bjøntegaard's own method needs
+SOUND_OVERLAP = 0.5  # of the range of either curve
+
+
+class CurveError(CorelicError, ValueError):
+    """A curve that cannot be read or compared; `reason` says why, and what would do."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)
+        self.source, self.reason = source, reason
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One setting of a codec over a set of pictures: means of what each picture has.
+
+    rate_bpp  bits of the whole file per pixel
+    psnr_db   None where it was not measured, as is ms_ssim
+    ms_ssim   0 … 1
+    """
+
+    rate_bpp: float
+    psnr_db: float | None
+    ms_ssim: float | None = None
+
+    def quality_db(self, metric: Metric) -> float | None:
+        if metric == "psnr":
+            return self.psnr_db
+        return None if self.ms_ssim is None else ms_ssim_db(self.ms_ssim)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A codec's points, in any order."""
+
+    name: str
+    points: tuple[Point, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BdRate:
+    """Mean difference in rate at equal quality.
+
+    percent   below 0: the curve needs less than its anchor
+    low_db    where the comparison begins, and
+    high_db   where it ends
+    warnings  why the figure may mislead, a sentence each
+    """
+
+    percent: float
+    low_db: float
+    high_db: float
+    warnings: tuple[str, ...]
+
+
+def bd_rate(
+    anchor: Curve,
+    curve: Curve,
+    *,
+    metric: Metric = "psnr",
+    interval_db: tuple[float, float] | None = None,
+) -> BdRate:
+    """How much more rate `curve` needs than `anchor` at equal quality, in percent.
+
+    interval_db  compares there; None: wherever both curves are. MS-SSIM counts in dB, too.
+
+    Raises CurveError where a curve has no two points, or does not reach over the interval.
+    """
+    both = _Rate.of(anchor, metric), _Rate.of(curve, metric)
+    reach = max(rate.low_db for rate in both), min(rate.high_db for rate in both)
+    low_db, high_db = interval_db or reach
+    if not reach[0] <= low_db < high_db <= reach[1]:
+        found = " and ".join(f"{rate.name} {rate.low_db:.2f} … {rate.high_db:.2f}" for rate in both)
+        wanted = f"{low_db:g} … {high_db:g} dB" if interval_db else "a range of both"
+        reason = f"cannot be compared over {wanted}: {found} dB; measure further qualities"
+        raise CurveError(curve.name, reason)
+    anchor_log_rate, log_rate = (rate.mean_log_rate(low_db, high_db) for rate in both)
+    warnings = [warning for rate in both for warning in rate.warnings(low_db, high_db)]
+    percent = 100 * math.expm1(log_rate - anchor_log_rate)
+    return BdRate(percent, low_db, high_db, tuple(warnings))
+
+
+def read_curve(path: Path) -> Curve:
+    """From a file in CompressAI's layout, whatever else is in it; CurveError for any other."""
+    data = read_file(path)
+    try:
+        content = json.loads(data)
+        results = content["results"]
+        missing = [None] * len(results["bpp"])
+        rows = zip(
+            results["bpp"],
+            results.get("psnr-rgb", missing),
+            results.get("ms-ssim-rgb", missing),
+            strict=True,
+        )
+        points = tuple(Point(float(row[0]), *map(_number, row[1:])) for row in rows)
+        return Curve(str(content["name"]), points, str(content.get("description", "")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"is not a rate–distortion curve in CompressAI's layout ({error!r})"
+        raise CurveError(str(path), f"{reason}; that has a name and results with bpp") from error
+
+
+def to_json(curve: Curve) -> dict[str, Any]:
+    """CompressAI's layout, for `json.dumps`; what no point has is left out."""
+    columns: dict[str, list[float | None]] = {
+        "bpp": [point.rate_bpp for point in curve.points],
+        "psnr-rgb": [point.psnr_db for point in curve.points],
+        "ms-ssim-rgb": [point.ms_ssim for point in curve.points],
+    }
+    results = {key: values for key, values in columns.items() if set(values) != {None}}
+    return {"name": curve.name, "description": curve.description, "results": results}
+
+
+def _number(value: object) -> float | None:
+    if value is None or isinstance(value, int | float):
+        return value
+    raise TypeError(f"{value!r} is no number")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rate:
+    """A curve as a function: quality in dB, strictly ascending -> ln bpp."""
+
+    name: str
+    quality_db: tuple[float, ...]
+    log_rate: tuple[float, ...]
+
+    @classmethod
+    def of(cls, curve: Curve, metric: Metric) -> _Rate:
+        pairs = [(point.quality_db(metric), point.rate_bpp) for point in curve.points]
+        points = sorted((quality, rate) for quality, rate in pairs if quality is not None)
+        if len(points) < MIN_POINTS:
+            reason = f"has {len(points)} points with {metric}, and a curve needs {MIN_POINTS}"
+            raise CurveError(curve.name, f"{reason}; measure more qualities")
+        if any(rate <= 0 or not math.isfinite(rate + quality) for quality, rate in points):
+            reason = "has a rate or a quality without a logarithm; leave lossless points out"
+            raise CurveError(curve.name, reason)
+        for (quality, _), (following, _) in pairwise(points):
+            if quality == following:
+                reason = f"has two points of {quality:g} dB; leave one out"
+                raise CurveError(curve.name, reason)
+        return cls(
+            name=curve.name,
+            quality_db=tuple(quality for quality, _ in points),
+            log_rate=tuple(math.log(rate) for _, rate in points),
+        )
+
+    @property
+    def low_db(self) -> float:
+        return self.quality_db[0]
+
+    @property
+    def high_db(self) -> float:
+        return self.quality_db[-1]
+
+    def mean_log_rate(self, low_db: float, high_db: float) -> float:
+        integral = PchipInterpolator(self.quality_db, self.log_rate).antiderivative()
+        return float(integral(high_db) - integral(low_db)) / (high_db - low_db)
+
+    def warnings(self, low_db: float, high_db: float) -> list[str]:
+        found = []
+        if len(self.quality_db) < SOUND_POINTS:
+            found.append(f"{self.name} has only {len(self.quality_db)} points")
+        share = (high_db - low_db) / (self.high_db - self.low_db)
+        if share < SOUND_OVERLAP:
+            found.append(f"the comparison covers only {share:.0%} of the range of {self.name}")
+        if any(rate >= following for rate, following in pairwise(self.log_rate)):
+            found.append(f"at some point {self.name} has more quality for no more rate")
+        return found

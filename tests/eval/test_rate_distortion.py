@@ -1,0 +1,168 @@
+"""BD-rate, and curves as files."""
+
+import json
+import math
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.polynomial import Polynomial
+
+from corelic.eval.rate_distortion import (
+    Curve,
+    CurveError,
+    Point,
+    bd_rate,
+    read_curve,
+    to_json,
+)
+
+ANCHORS = Path(__file__).parents[2] / "benchmarks" / "anchors"
+VTM = read_curve(ANCHORS / "kodak-vtm.json")
+
+
+def scaled(curve: Curve, factor: float, name: str = "scaled") -> Curve:
+    points = (replace(point, rate_bpp=factor * point.rate_bpp) for point in curve.points)
+    return Curve(name, tuple(points))
+
+
+def line(*points: tuple[float, float], name: str = "line") -> Curve:
+    """From (quality in dB, log2 of the rate)."""
+    return Curve(name, tuple(Point(2.0**rate, quality) for quality, rate in points))
+
+
+# BD-rate
+
+
+@pytest.mark.parametrize(
+    ("name", "percent"),
+    # Beside the curves of the same names in CompressAI's, against its VTM: our own pchip, written
+    # before this module, and in agreement with the figures of the codecs' papers.
+    [("kodak-bpg", 21.987), ("kodak-cheng2020-anchor", 3.681), ("kodak-vtm", 0)],
+)
+def test_published_curves_have_their_known_distance(name: str, percent: float) -> None:
+    found = bd_rate(VTM, read_curve(ANCHORS / f"{name}.json"))
+    assert found.percent == pytest.approx(percent, abs=0.001)
+
+
+@pytest.mark.parametrize("metric", ["psnr", "ms-ssim"])
+def test_a_scaled_rate_is_its_factor(metric: str) -> None:
+    for factor, percent in ((2, 100), (1, 0), (0.5, -50)):
+        assert bd_rate(VTM, scaled(VTM, factor), metric=metric).percent == pytest.approx(percent)
+
+
+def test_both_ways_cancel() -> None:
+    bpg = read_curve(ANCHORS / "kodak-bpg.json")
+    there, back = bd_rate(VTM, bpg), bd_rate(bpg, VTM)
+    assert (1 + there.percent / 100) * (1 + back.percent / 100) == pytest.approx(1)
+    assert (there.low_db, there.high_db) == (back.low_db, back.high_db)
+
+
+def test_the_integral_is_exact() -> None:
+    # A straight line and a kink, over where both are: log2 of the rate differs by 1 + d / 4 on
+    # average over d in [0, 4], hence by 1.5.
+    anchor = line((28, 0), (30, 0.5), (32, 1), (40, 3))
+    curve = line((30, 1.5), (32, 2.5), (34, 3.5), (36, 4.5))
+    found = bd_rate(anchor, curve, interval_db=(30, 34))
+    assert found.percent == pytest.approx(100 * (2**1.5 - 1))
+    assert (found.low_db, found.high_db) == (30, 34)
+    assert (bd_rate(anchor, curve).low_db, bd_rate(anchor, curve).high_db) == (30, 36)
+
+
+def test_four_points_agree_with_the_polynomial_of_the_original_method() -> None:
+    bpg = read_curve(ANCHORS / "kodak-bpg.json")
+    curves = [Curve(curve.name, curve.points[2:6]) for curve in (VTM, bpg)]
+    found = bd_rate(curves[0], curves[1])
+    means = []
+    for curve in curves:
+        quality = [point.psnr_db for point in curve.points]
+        integral = Polynomial.fit(
+            quality, np.log([point.rate_bpp for point in curve.points]), 3
+        ).integ()
+        span = found.high_db - found.low_db
+        means.append((integral(found.high_db) - integral(found.low_db)) / span)
+    # Two interpolations of the same points: close, not equal.
+    assert found.percent == pytest.approx(100 * math.expm1(means[1] - means[0]), abs=0.5)
+
+
+def test_the_order_of_points_does_not_matter() -> None:
+    assert bd_rate(VTM, Curve("reversed", VTM.points[::-1])).percent == pytest.approx(0)
+
+
+# What makes a figure doubtful, and what forbids it
+
+
+def test_a_sound_comparison_has_no_warnings() -> None:
+    assert bd_rate(VTM, scaled(VTM, 2)).warnings == ()
+
+
+def test_few_points_are_warned_of() -> None:
+    found = bd_rate(VTM, Curve("three", VTM.points[::3]))
+    assert found.warnings == ("three has only 3 points",)
+
+
+def test_a_small_overlap_is_warned_of() -> None:
+    found = bd_rate(VTM, Curve("low", VTM.points[:4]))
+    assert found.warnings == ("the comparison covers only 40% of the range of VTM",)
+
+
+def test_a_rate_that_falls_is_warned_of() -> None:
+    odd = line((28, 0), (30, 1), (32, 0.9), (34, 2), name="odd")
+    assert "odd" in bd_rate(VTM, odd, interval_db=(28.5, 33)).warnings[-1]
+
+
+@pytest.mark.parametrize(
+    ("curve", "found"),
+    [
+        (Curve("none", ()), "0 points"),
+        (Curve("one", VTM.points[:1]), "1 points"),
+        (Curve("rates", (Point(1, None), Point(2, None))), "0 points"),
+        (line((50, 5), (52, 6)), "line 50.00 … 52.00 dB"),
+        (line((30, 5), (30, 6)), "two points of 30 dB"),
+        (Curve("lossless", (Point(1, 40), Point(9, math.inf))), "lossless"),
+        (Curve("free", (Point(0, 30), Point(1, 40))), "logarithm"),
+        (Curve("broken", (Point(1, 30), Point(1, math.nan), Point(2, 40))), "logarithm"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Curve) else "",
+)
+def test_what_cannot_be_compared_is_refused(curve: Curve, found: str) -> None:
+    for pair in ((VTM, curve), (curve, VTM)):
+        with pytest.raises(CurveError, match=found) as error:
+            bd_rate(*pair)
+        assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
+
+
+@pytest.mark.parametrize("interval_db", [(20, 40), (30, 50), (40, 30), (30, 30), (30, math.nan)])
+def test_nothing_is_extrapolated(interval_db: tuple[float, float]) -> None:
+    with pytest.raises(CurveError, match="26.14 … 46.59"):
+        bd_rate(VTM, scaled(VTM, 2), interval_db=interval_db)
+
+
+# Files
+
+
+def test_a_curve_survives_its_file(tmp_path: Path) -> None:
+    for curve in (VTM, line((30, 0), (31, 1)), Curve("mixed", (Point(1, None, 0.9), Point(2, 30)))):
+        path = tmp_path / "curve.json"
+        path.write_text(json.dumps(to_json(curve)))
+        assert read_curve(path) == curve
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    assert to_json(line((30, 0)))["results"] == {"bpp": [1.0], "psnr-rgb": [30]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "not JSON", '{"name": "a"}', '{"name": "a", "results": {"psnr-rgb": [1]}}',
+     '{"name": "a", "results": {"bpp": ["x"]}}', '{"name": "a", "results": {"bpp": 3}}',
+     '{"name": "a", "results": {"bpp": [1], "psnr-rgb": ["30"]}}',
+     '{"name": "a", "results": {"bpp": [1, 2], "psnr-rgb": [30]}}', "\x89"],
+)  # fmt: skip
+def test_another_file_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "curve.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(CurveError, match=r"curve\.json: .* layout"):
+        read_curve(path)
