@@ -2,7 +2,6 @@
 
 BIN := .venv/bin
 CODEC ?= swift
-SET ?= kodak
 
 # `command -v` is not enough: a version manager's shim exists even where its Python does not.
 USABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -26,8 +25,8 @@ lint: .venv/.dev ## run what pre-commit runs, on everything
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict corelic
 
-bench: .venv/.bench ## measure CODEC=swift on SET=kodak; one JSON under benchmarks/results
-	$(BIN)/python benchmarks/rate_distortion.py --codec $(CODEC) --set $(SET)
+bench: .venv/.dev ## measure CODEC=swift on Kodak, real files; one JSON under benchmarks/results
+	$(BIN)/python benchmarks/kodak.py --codec $(CODEC)
 
 docs: .venv/.dev ## run every example of README.md and docs/, check every link
 	$(BIN)/python -m pytest tests/test_docs.py
@@ -36,8 +35,4 @@ docs: .venv/.dev ## run every example of README.md and docs/, check every link
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with venv is needed; make PYTHON=path names it" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	touch $@
-
-.venv/.bench: .venv/.dev
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	touch $@

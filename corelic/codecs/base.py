@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -51,6 +53,12 @@ class CodecSpec:
     pad_multiple_px: int
     tiling: Literal["halo", "independent"]
     weights_licence: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9_]{1,32}", self.name):
+            raise ValueError(f"a codec cannot be named {self.name!r}: use 1 to 32 of a-z, 0-9, _")
+        if not 0 < self.lambda_min < self.lambda_max < math.inf:
+            raise ValueError(f"{self.name}: λ goes from {self.lambda_min} to {self.lambda_max}")
 
     @property
     def full_name(self) -> str:

@@ -28,6 +28,7 @@ from corelic.errors import DeviceError, MissingWeightsError, SymbolMismatchError
 from corelic.media import Picture
 
 DEVICES = ("auto", "cpu", "cuda")
+PADDING_ALLOWED = 2**18  # pixels; 1,000,000 × 1 would be padded to 64 megapixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +79,9 @@ class FileCodec(ImageCodec):
 
     def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         """The picture in a .clc file of these weights; BadFileError for anything damaged."""
-        check_size(container.read_header(data), max_pixels)
+        header = container.read_header(data)
+        check_size(header, max_pixels)
+        check_size(header, max_pixels, self.codec.spec.pad_multiple_px)
         content = container.read(data)
         header = content.header
         if header.fingerprint != self.weights.fingerprint:
@@ -110,7 +113,7 @@ class FileCodec(ImageCodec):
         segments = [
             Segment(integers(z_hat), self.hyper_rows(z_hat, node), self.weights.hyper_tables)
         ]
-        y = y.double()
+        y = y.double().contiguous()  # positions count in row-major order
         y_hat = torch.zeros_like(y)
         for step, positions in enumerate(self.positions(y)):
             parameters = self.parameters_for(step, hyper, y_hat, positions)
@@ -125,8 +128,7 @@ class FileCodec(ImageCodec):
         header, spec = content.header, self.codec.spec
         stream = Decoder(content.words)
         height, width = (
-            -(-side // spec.pad_multiple_px) * spec.pad_multiple_px
-            for side in (header.height_px, header.width_px)
+            round_up(side, spec.pad_multiple_px) for side in (header.height_px, header.width_px)
         )
         stride = spec.transform.stride_px
         shape = (1, spec.transform.latent_channels, height // stride, width // stride)
@@ -192,10 +194,22 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def check_size(header: Header, max_pixels: int) -> None:
-    """TooManyPixelsError before anything of the picture's size is allocated."""
-    if header.width_px * header.height_px > max_pixels:
-        raise TooManyPixelsError(header.width_px, header.height_px, max_pixels)
+def check_size(header: Header, max_pixels: int, pad_multiple_px: int = 1) -> None:
+    """TooManyPixelsError before anything of the picture's size is allocated.
+
+    Counts what padding adds, too, beyond what any but the thinnest pictures need.
+    """
+    width, height = (
+        round_up(side, pad_multiple_px) for side in (header.width_px, header.height_px)
+    )
+    padding_allowed = PADDING_ALLOWED if pad_multiple_px > 1 else 0
+    if width * height > max_pixels + padding_allowed:
+        raise TooManyPixelsError(width, height, max_pixels)
+
+
+def round_up(side: int, multiple: int) -> int:
+    """The least multiple that is not below `side`."""
+    return -(-side // multiple) * multiple
 
 
 def integers(x: Tensor) -> NDArray[np.int32]:

@@ -70,6 +70,9 @@ class LearnedImageCodec(nn.Module):
         super().__init__()
         if spec.transform.latent_channels != spec.context.latent_channels:
             raise ValueError(f"{spec.name}: transform and context disagree on latent channels")
+        unit_px = spec.transform.stride_px * HYPER_STRIDE
+        if spec.pad_multiple_px == 0 or spec.pad_multiple_px % unit_px:
+            raise ValueError(f"{spec.name}: pad to multiples of {unit_px} pixels")
         self.spec = spec
         channels = spec.transform.latent_channels
         self.analysis = spec.transform.build_analysis()

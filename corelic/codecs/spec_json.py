@@ -20,6 +20,7 @@ from corelic.errors import BadWeightsError
 
 PARTS = {"transform": transforms, "context": context}
 SIZE_MAX = 4096  # of any number in a part's spec: a weights file must not size our allocations
+COUNT_MAX = 64  # of any number in a list: blocks per stage
 
 
 def to_json(spec: CodecSpec) -> str:
@@ -39,7 +40,7 @@ def from_json(text: str, source: str) -> CodecSpec:
             plain[part] = _build(_spec_class(folder, plain[part].pop("kind")), plain[part])
         spec: CodecSpec = _build(CodecSpec, plain)
         return spec
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadWeightsError(source, f"its spec cannot be read ({error})") from error
 
 
@@ -62,12 +63,20 @@ def _build(spec_class: type[Any], plain: dict[str, Any]) -> Any:
     values = {}
     for name, value in plain.items():
         value = tuple(value) if isinstance(value, list) else value
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int) and not 0 <= number <= SIZE_MAX:
-                raise ValueError(f"{name} is {number}")
-        hint = typing.get_origin(hints[name]) or hints[name]
-        plain_type = isinstance(hint, type) and not getattr(hint, "_is_protocol", False)
-        if plain_type and not isinstance(value, hint):
+        if not _fits(value, hints[name]):
             raise ValueError(f"{name} is {value!r}")
         values[name] = value
     return spec_class(**values)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    choices = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return value in choices
+    if isinstance(value, tuple):
+        kinds = tuple(type(number) for number in value)
+        return kinds == choices and all(0 <= number <= COUNT_MAX for number in value)
+    if isinstance(value, int) and not 0 <= value <= SIZE_MAX:
+        return False
+    # A part, built before: its class was chosen from our own folder.
+    return getattr(hint, "_is_protocol", False) or type(value) is hint

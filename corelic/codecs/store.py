@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -26,11 +27,11 @@ from torch import Tensor
 from corelic.codecs import spec_json
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.rate import GAIN_UNIT
+from corelic.codecs.rate import GAIN_UNIT, NODES
 from corelic.codecs.registry import find_spec
 from corelic.entropy import grid
 from corelic.entropy.coder import FrequencyTables
-from corelic.entropy.distributions import gaussian_tables
+from corelic.entropy.distributions import SCALES, gaussian_tables
 from corelic.entropy.grid import GridConv2d, GridTable, Snap
 from corelic.errors import BadWeightsError, MissingWeightsError
 
@@ -93,17 +94,25 @@ def unpack(data: bytes, source: str) -> Weights:
     tensors, metadata = _read(data, source)
     if metadata.get("format") != FORMAT:
         raise BadWeightsError(source, f"it is not a {FORMAT} file")
-    codec = LearnedImageCodec(spec_json.from_json(metadata.get("spec", ""), source))
+    spec = spec_json.from_json(metadata.get("spec", ""), source)
     try:
+        # Nothing is allocated until every tensor has been found to have the size it needs.
+        with torch.device("meta"):
+            codec = LearnedImageCodec(spec)
         tables = {
             kind: FrequencyTables(
                 *(tensors.pop(f"tables.{kind}.{field}").numpy() for field in TABLE_FIELDS)
             )
             for kind in ("latent", "hyper")
         }
-        _place(codec, tensors, json.loads(metadata.get("grids", "")))
+        rows = {"latent": SCALES, "hyper": NODES * spec.hyper_channels}
+        if rows != {kind: table.size.size for kind, table in tables.items()}:
+            raise ValueError(f"it needs {rows} frequency tables")
+        _check(codec, tensors)
+        codec.to_empty(device="cpu")
+        _place(codec, tensors, dict(json.loads(metadata.get("grids", ""))))
         grid.check_bounds(codec.parsing_path)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         if isinstance(error, BadWeightsError):
             raise
         raise BadWeightsError(source, f"it does not fit its own spec ({error})") from error
@@ -115,8 +124,12 @@ def unpack(data: bytes, source: str) -> Weights:
 
 def read_card(data: bytes, source: str) -> dict[str, Any]:
     """What `pack` was told about training; empty where there is nothing."""
-    card: dict[str, Any] = json.loads(_read(data, source)[1].get("card", "{}"))
-    return card
+    try:
+        return dict(json.loads(_read(data, source)[1].get("card", "{}")))
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, BadWeightsError):
+            raise
+        raise BadWeightsError(source, f"its card cannot be read ({error})") from error
 
 
 def shipped(spec: CodecSpec) -> Path | None:
@@ -140,8 +153,9 @@ def by_name(name: str) -> Weights:
 def by_fingerprint(codec: str, fingerprint: bytes) -> Weights:
     """The weights that a file names: shipped, or in a folder of CORELIC_MODELS."""
     for path in _candidates():
-        if hashlib.sha256(path.read_bytes()).digest()[:4] == fingerprint:
-            return from_file(path)
+        with suppress(OSError):  # one file that cannot be read does not hide the others
+            if hashlib.sha256(path.read_bytes()).digest()[:4] == fingerprint:
+                return from_file(path)
     raise MissingWeightsError(codec, fingerprint)
 
 
@@ -174,9 +188,10 @@ def _candidates() -> Iterator[Path]:
 
 def _read(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
+        tensors = safetensors.torch.load(data)  # the stricter reader of the same header, so first
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return safetensors.torch.load(data), header.get("__metadata__", {})
-    except (safetensors.SafetensorError, ValueError, AttributeError, KeyError) as error:
+        return tensors, header.get("__metadata__") or {}
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise BadWeightsError(source, f"it is not a safetensors file ({error})") from error
 
 
@@ -188,41 +203,54 @@ def _parsing_layers(
             yield f"{root}.{name}", layer
 
 
+def _check(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
+    """Raises ValueError unless these are the tensors that `pack` makes of such a codec."""
+    layers = dict(_parsing_layers(codec))
+    state = codec.state_dict()
+    if state.keys() != tensors.keys():
+        raise ValueError(f"{min(state.keys() ^ tensors.keys())} is missing, or belongs to no layer")
+    for name, place in state.items():
+        shape, dtype = place.shape, torch.float32 if _stays_float32(name) else torch.float16
+        layer = layers.get(name.rsplit(".", 1)[0])
+        if isinstance(layer, GridTable):
+            shape, dtype = layer.size, torch.int16
+        elif isinstance(layer, GridConv2d):
+            dtype = torch.int16 if name.endswith(".weight") else torch.int64
+        elif name == GAINS:
+            dtype = torch.int32
+        found = tensors[name]
+        if (found.shape, found.dtype) != (shape, dtype):
+            raise ValueError(
+                f"{name} is {tuple(found.shape)} {found.dtype}, not {tuple(shape)} {dtype}"
+            )
+        if found.is_floating_point() and not found.isfinite().all():
+            raise ValueError(f"{name} is not finite")
+
+
 def _place(codec: LearnedImageCodec, tensors: dict[str, Tensor], grids: dict[str, Any]) -> None:
-    """Sets every tensor and grid of a fresh codec; raises where one is missing or left over."""
+    """Sets every tensor and grid of a codec; raises where a grid is missing or left over."""
     layers = dict(_parsing_layers(codec))
     for name, layer in layers.items():
         if isinstance(layer, Snap):
             layer.fraction_bits = _bits(grids.pop(name))
     for name, layer in layers.items():
         if isinstance(layer, GridTable):
-            values = _take(tensors, f"{name}.table", layer.size)
+            values = tensors[f"{name}.table"]
             layer.table = values.double() * 2.0**-grid.TABLE_VALUE_BITS
         elif isinstance(layer, GridConv2d):
             layer.weight_bits = _bits(grids.pop(f"{name}.weight"))
-            weight = _take(tensors, f"{name}.weight", layer.weight.shape)
-            bias = _take(tensors, f"{name}.bias", layer.bias.shape)
-            layer.weight.data = weight.double() * layer.weight_unit
-            layer.bias.data = bias.double() * layer.bias_unit
+            layer.weight.data = tensors[f"{name}.weight"].double() * layer.weight_unit
+            layer.bias.data = tensors[f"{name}.bias"].double() * layer.bias_unit
     rest = {
         name: tensor
         for name, tensor in codec.state_dict().items()
         if name.rsplit(".", 1)[0] not in layers
     }
     for name, place in rest.items():
-        value = _take(tensors, name, place.shape)
+        value = tensors[name]
         place.copy_(value.double() * GAIN_UNIT if name == GAINS else value)
-    if tensors or grids:
-        raise ValueError(f"{sorted([*tensors, *grids])[0]} belongs to no layer")
-
-
-def _take(tensors: dict[str, Tensor], name: str, shape: torch.Size) -> Tensor:
-    tensor = tensors.pop(name)
-    if tensor.shape != shape:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {tuple(shape)}")
-    if tensor.is_floating_point() and not tensor.isfinite().all():
-        raise ValueError(f"{name} is not finite")
-    return tensor
+    if grids:
+        raise ValueError(f"the grid of {min(grids)} belongs to no layer")
 
 
 def _bits(value: Any) -> int:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from corelic.errors import PictureError
 from corelic.eval.metrics import MS_SSIM_MIN_PX, ms_ssim, ms_ssim_db, psnr_db
@@ -72,12 +73,12 @@ def test_ms_ssim_is_that_of_the_reference(
     assert ms_ssim(a[..., 0], b[..., 0]) == pytest.approx(grey, abs=1e-6)
 
 
-def test_ms_ssim_of_equal_pictures_is_one(photo: object) -> None:
+def test_ms_ssim_of_equal_pictures_is_one(photo: Image.Image) -> None:
     pixels = Picture.from_image(photo).pixels
     assert ms_ssim(pixels, pixels) == pytest.approx(1, abs=1e-12)
 
 
-def test_both_measures_fall_with_noise(photo: object) -> None:
+def test_both_measures_fall_with_noise(photo: Image.Image) -> None:
     pixels = Picture.from_image(photo).pixels
     distorted = [noisy(pixels, strength) for strength in (1, 2, 5, 10, 20, 50)]
     for measure in (psnr_db, ms_ssim):

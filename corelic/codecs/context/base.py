@@ -52,10 +52,15 @@ class ContextModel(nn.Module, ABC):
 
     @abstractmethod
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
-        """hyper (N, F, h, w); decoded (N, M, h, w) latents, zero where not decoded yet.
+        """hyper (N, F, h, w); decoded (N, M, h, w) latents, as far as they are decoded.
 
         Must not depend on what `decoded` holds at elements of this or a later step.
         """
+
+    def earlier(self, step: int, decoded: Tensor) -> Tensor:
+        """`decoded` where it was decoded before `step`, zero elsewhere, whatever it holds there."""
+        known = torch.stack(self.masks(decoded.shape)[:step]).any(0).to(decoded.device)
+        return torch.where(known, decoded, 0.0)
 
     def refine(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
         """Latent residual prediction, added to ŷ of the step's elements; none by default."""

@@ -78,9 +78,20 @@ class Quarters(ContextModel):
     def channels_of(self, quarter: int) -> slice:
         return slice(quarter * self.quarter, (quarter + 1) * self.quarter)
 
+    def earlier(self, step: int, decoded: Tensor) -> Tensor:
+        """As the base class has it, without building masks."""
+        known = decoded.clone()
+        for phases in ORDER[step:]:
+            for quarter, phase in enumerate(phases):
+                row, column = PHASES[phase]
+                known[:, self.channels_of(quarter), row::2, column::2] = 0
+        return known
+
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         with torch.autocast(hyper.device.type, enabled=False):
-            features = hyper if step == 0 else hyper + self.inputs[step - 1](decoded)
+            features = hyper
+            if step > 0:
+                features = hyper + self.inputs[step - 1](self.earlier(step, decoded))
         features = self.trunk(features)
         index, mean = torch.zeros_like(decoded), torch.zeros_like(decoded)
         heads = self.heads[step]
