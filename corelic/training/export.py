@@ -53,8 +53,9 @@ def export(run: Path, output: Path, *, overwrite: bool = False) -> Exported:
     codec = averaged_codec(run, find_spec(setup.recipe.codec))
     calibrate(codec, Crops(setup.open_cache(run), setup.recipe.seed))
     bounds = codec.freeze()
-    position = checkpoint.load(run).position
-    data = store.pack(codec, {"recipe": asdict(setup.recipe), "position": asdict(position)})
+    position = asdict(checkpoint.load(run).position)
+    card = {"recipe": asdict(setup.recipe), "position": position, "device": setup.device}
+    data = store.pack(codec, card)
     # Read back before it is written: what cannot be loaded is not published.
     weights = store.unpack(data, str(output))
     atomic_write(output, data, overwrite=overwrite)

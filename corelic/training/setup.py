@@ -22,18 +22,20 @@ class Setup:
 
     recipe: Recipe
     source: Path  # pictures, or tar shards of pictures
+    device: str = ""  # on which it was begun, in words; for the model card
 
     @classmethod
     def load(cls, run: Path) -> Setup:
         """Of a run that has been started; BadWeightsError where there is none."""
         try:
             plain = json.loads((run / FILE).read_text())
-            return cls(recipe_of(plain["recipe"], str(run / FILE)), Path(plain["source"]))
+            recipe = recipe_of(plain["recipe"], str(run / FILE))
+            return cls(recipe, Path(plain["source"]), str(plain["device"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadWeightsError(str(run), "is not the folder of a training run") from error
 
     def save(self, run: Path) -> None:
-        plain = {"recipe": asdict(self.recipe), "source": str(self.source.resolve())}
+        plain = asdict(self) | {"source": str(self.source.resolve())}
         (run / FILE).write_text(json.dumps(plain, indent=2) + "\n")
 
     def open_cache(self, run: Path) -> PhotoCache:

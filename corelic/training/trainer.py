@@ -107,7 +107,7 @@ class Trainer:
         else:
             crops = self.crops.batch(-1 % 2**32, START_CROPS, START_CROP_PX)
             self.spec.transform.start(codec.analysis, codec.synthesis, crops)
-            setup.save(run)
+            replace(setup, device=in_words(self.fabric.device)).save(run)
         self.codec = codec.to(self.fabric.device)
         # Matrix products over channels are what the networks consist of.
         self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
@@ -197,6 +197,13 @@ class Trainer:
         averages = dict(zip(self.parameter_names, self.averages, strict=True))
         moments = self.adam.state_dict()["state"]
         checkpoint.save(self.folder, self.position, self.codec.state_dict(), averages, moments)
+
+
+def in_words(device: torch.device) -> str:
+    """For people: which device, or how much of it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads"
 
 
 def load_float_weights(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
