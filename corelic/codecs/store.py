@@ -86,7 +86,16 @@ def pack(codec: LearnedImageCodec, card: dict[str, Any]) -> bytes:
         "card": json.dumps(card, sort_keys=True),
     }
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(contiguous, metadata)
+    return _ordered(safetensors.torch.save(contiguous, metadata))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same file with its header sorted: safetensors writes metadata in random order, and
+    the same weights must have one fingerprint."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def unpack(data: bytes, source: str) -> Weights:

@@ -190,6 +190,8 @@ class GridTable(nn.Module):
         steps = 2**TABLE_FRACTION_BITS
         arguments = torch.arange(-TABLE_RANGE * steps, TABLE_RANGE * steps, dtype=torch.float64)
         values = self.function(arguments / steps) * 2.0**TABLE_VALUE_BITS
+        if not bool((values.abs() < 2**15).all()):
+            raise OverflowError("a table's values are held in 16 bits, below 2 in magnitude")
         self.table = values.round() * 2.0**-TABLE_VALUE_BITS
 
     def forward(self, x: Tensor) -> Tensor:

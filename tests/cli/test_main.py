@@ -12,7 +12,7 @@ from corelic.errors import CorelicError
 from tests.cli.conftest import Program
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["encode", "decode", "info", "codecs", "compare", "demo"]
+COMMANDS = ["encode", "decode", "info", "codecs", "compare", "demo", "train", "export"]
 
 
 def run_shell(arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,87 @@
+"""corelic train and corelic export, on a codec and a recipe that take seconds."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from corelic.codecs import registry
+from corelic.training import export, trainer
+from tests.cli.conftest import Program
+from tests.tiny import TINY
+from tests.training.conftest import write_pictures
+
+RECIPE = """
+codec: tiny-1
+seed: 3
+data: pictures
+minutes: 30
+stages: [{share: 1.0, batch: 2, crop_px: 64}]
+optimiser:
+  learning_rate: 1.0e-3
+  beta1: 0.9
+  beta2: 0.99
+  warmup_steps: 5
+  constant_share: 0.5
+  final_share: 0.01
+  clip_grad_norm: 2.0
+  ema_decay: 0.9
+loss: {pivot_lambda: 0.012, exponent: 0.4}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A recipe beside a folder of pictures, for a codec that is registered meanwhile."""
+    monkeypatch.setattr(trainer, "START_CROPS", 4)
+    monkeypatch.setattr(trainer, "START_CROP_PX", 64)
+    monkeypatch.setattr(export, "CALIBRATION_CROPS", 1)
+    monkeypatch.setattr(export, "CALIBRATION_CROP_PX", 64)
+    monkeypatch.setattr(registry, "_specs", {**registry._specs})
+    monkeypatch.delenv("CORELIC_DATA", raising=False)
+    registry.register(TINY)
+    write_pictures(tmp_path / "pictures", 24)
+    (tmp_path / "short.yaml").write_text(RECIPE)
+    return "short.yaml"
+
+
+def test_a_run_from_recipe_to_picture(corelic: Program, recipe: str) -> None:
+    ran = corelic("train", recipe, "--data", "pictures", "--minutes", "0.03", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    rates = [row["rate_bpp"] for row in found["validation"]]
+    assert rates == sorted(rates) and rates[0] < rates[-1]
+    assert Path("runs/short/log.csv").read_text().startswith("step,elapsed_s,")
+    again = corelic("export", "runs/short", "-o", "mine.safetensors", "--json")
+    assert again.exit_code == 0, again.stderr
+    # The same checkpoint is the same weights, hence the same files.
+    assert json.loads(again.stdout)["fingerprint"] == found["fingerprint"]
+    assert corelic("encode", "photo.png", "--codec", "mine.safetensors").exit_code == 0
+    lost = corelic("decode", "photo.clc", "-o", "lost.png")
+    assert lost.exit_code == 1 and found["fingerprint"] in lost.stderr
+    assert (
+        corelic("decode", "photo.clc", "--codec", "mine.safetensors", "-o", "x.png").exit_code == 0
+    )
+    with Image.open("x.png") as decoded, Image.open("photo.png") as original:
+        assert decoded.size == original.size
+
+
+def test_a_finished_run_is_not_run_over(corelic: Program, recipe: str) -> None:
+    arguments = ("train", recipe, "--data", "pictures", "--minutes", "0.02")
+    assert corelic(*arguments).exit_code == 0
+    refused = corelic(*arguments)
+    assert refused.exit_code == 1 and "--resume" in refused.stderr
+    assert corelic(*arguments, "--resume").exit_code == 0
+
+
+def test_data_that_is_nowhere(corelic: Program, recipe: str) -> None:
+    ran = corelic("train", recipe)
+    assert ran.exit_code == 1 and "CORELIC_DATA" in ran.stderr
+    ran = corelic("train", recipe, "--data", "photo.png")
+    assert ran.exit_code == 1 and "not a folder" in ran.stderr
+
+
+def test_a_folder_that_is_no_run(corelic: Program, recipe: str) -> None:
+    ran = corelic("export", "pictures")
+    assert ran.exit_code == 1 and "not the folder of a training run" in ran.stderr

@@ -1,0 +1,247 @@
+"""What a user relies on in any codec: files that decode, everywhere, to what was meant."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from skimage import data
+
+import corelic
+from corelic.codecs import store
+from corelic.codecs.base import CodecSpec
+from corelic.codecs.files import FileCodec, exact_arithmetic
+from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.rate import NODES
+from corelic.entropy import container
+from corelic.errors import BadFileError, MissingWeightsError
+from corelic.media import Picture
+from tests import tiny
+from tests.conformance import elsewhere
+from tests.conformance.conftest import (
+    SPECS,
+    every_codec,
+    file_codec,
+    is_trained,
+    settings_matrix,
+    weights,
+    weights_file,
+)
+
+ROOT = Path(__file__).parents[2]
+SIZES_PX = [(1, 1), (1, 70), (70, 1), (33, 65), (100, 129)]
+every_trained_codec = pytest.mark.parametrize(
+    "spec", list(filter(is_trained, SPECS)), ids=lambda spec: spec.full_name
+)
+
+
+def photo(height_px: int, width_px: int, colour: str = "rgb") -> Picture:
+    pixels = data.astronaut()[20 : 20 + height_px, 120 : 120 + width_px]
+    return Picture(pixels if colour == "rgb" else pixels[:, :, 1])
+
+
+@every_codec
+@pytest.mark.parametrize("size", SIZES_PX, ids=str)
+@pytest.mark.parametrize("colour", ["rgb", "grey"])
+def test_any_picture_comes_back(spec: CodecSpec, size: tuple[int, int], colour: str) -> None:
+    codec, picture = file_codec(spec), photo(*size, colour)
+    encoded = codec.encode(picture, 60)
+    assert codec.encode(picture, 60) == encoded
+    info = corelic.info(encoded)
+    assert (info.height_px, info.width_px, info.colour) == (*size, colour)
+    assert (info.codec, info.generation, info.quality) == (spec.name, spec.generation, 60)
+    decoded = codec.decode(encoded)
+    assert (decoded.pixels.shape, decoded.colour) == (picture.pixels.shape, colour)
+    assert np.array_equal(codec.decode(encoded).pixels, decoded.pixels)
+    # One symbol astray, and the decoder would not see what the encoder saw. (Float32: ±1.)
+    seen = codec.estimate(picture, 60).picture
+    assert np.abs(decoded.pixels.astype(int) - seen.pixels).max() <= 1
+
+
+@every_codec
+@pytest.mark.parametrize("quality", [0, 100])
+def test_the_ends_of_the_quality_range(spec: CodecSpec, quality: float) -> None:
+    codec, picture = file_codec(spec), photo(64, 64)
+    decoded = codec.decode(codec.encode(picture, quality))
+    seen = codec.estimate(picture, quality).picture
+    assert np.abs(decoded.pixels.astype(int) - seen.pixels).max() <= 1
+
+
+@every_trained_codec
+@pytest.mark.parametrize("quality", [10, 50, 90])
+def test_files_are_as_large_as_the_likelihoods_say(spec: CodecSpec, quality: float) -> None:
+    codec, picture = file_codec(spec), photo(192, 256)
+    encoded = codec.encode(picture, quality)
+    real_bits = 8 * len(container.read(encoded).words)
+    estimated_bits = codec.estimate(picture, quality).bits
+    # 16 bytes: the coder's last state, and luck with escapes.
+    assert abs(real_bits - estimated_bits) <= 0.01 * estimated_bits + 8 * 16
+    assert 8 * len(encoded) - real_bits <= 8 * 48
+
+
+@every_trained_codec
+def test_pictures_are_recognisable_and_quality_costs_bytes(spec: CodecSpec) -> None:
+    codec, picture = file_codec(spec), photo(192, 256)
+    sizes, errors = [], []
+    for quality in (0, 25, 50, 75, 100):
+        encoded = codec.encode(picture, quality)
+        sizes.append(len(encoded))
+        decoded = codec.decode(encoded).pixels.astype(int)
+        errors.append(np.square(decoded - picture.pixels).mean())
+    assert sizes == sorted(sizes)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] < np.square(picture.pixels - picture.pixels.mean((0, 1))).mean() / 5
+
+
+@every_codec
+def test_files_and_latents_do_not_depend_on_threads_library_or_layout(spec: CodecSpec) -> None:
+    codec = file_codec(spec)
+    y, z = elsewhere.latents_of(codec, photo(100, 129))
+    expected = elsewhere.encode_latents(codec, y, z)
+    y_hat = elsewhere.parse(codec, expected).y_hat
+    for layout in settings_matrix(codec.codec):
+        given = (part.contiguous(memory_format=layout) for part in (y, z))
+        assert elsewhere.encode_latents(codec, *given) == expected
+        assert elsewhere.parse(codec, expected).y_hat.equal(y_hat)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "MKL_DYNAMIC": "FALSE"},
+        {  # the oldest instructions that each library still has
+            "OMP_NUM_THREADS": "1",
+            "ATEN_CPU_CAPABILITY": "default",
+            "ONEDNN_MAX_CPU_ISA": "SSE41",
+            "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+            "MKL_CBWR": "COMPATIBLE",
+        },
+    ],
+    ids=["two threads", "old instructions"],
+)
+def test_another_process_makes_the_same_files(environment: dict[str, str], tmp_path: Path) -> None:
+    for spec in SPECS:
+        folder = tmp_path / spec.full_name
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(weights_file(spec))
+        y, z = elsewhere.latents_of(file_codec(spec), photo(100, 129))
+        save_file({"y": y.contiguous(), "z": z.contiguous()}, folder / "latents.safetensors")
+    folders = sorted(tmp_path.iterdir())
+    subprocess.run(
+        [sys.executable, "-m", "tests.conformance.elsewhere", *map(str, folders)],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        check=True,
+    )
+    for spec in SPECS:
+        folder, codec = tmp_path / spec.full_name, file_codec(spec)
+        given = load_file(folder / "latents.safetensors")
+        expected = elsewhere.encode_latents(codec, given["y"], given["z"])
+        assert (folder / "file.clc").read_bytes() == expected
+        y_hat = load_file(folder / "y_hat.safetensors")["y_hat"]
+        assert y_hat.equal(elsewhere.parse(codec, expected).y_hat)
+
+
+@every_codec
+def test_a_batch_of_hyper_latents_is_its_pictures(spec: CodecSpec) -> None:
+    codec = weights(spec).codec
+    z_hat = torch.randint(-9, 9, (3, spec.hyper_channels, 2, 3)).double()
+    node = torch.tensor([0, NODES // 2, NODES - 1])
+    with exact_arithmetic():
+        batch = codec.hyper_synthesis(z_hat, node)
+        for position in range(len(node)):
+            own = slice(position, position + 1)
+            assert codec.hyper_synthesis(z_hat[own], node[own]).equal(batch[own])
+
+
+@every_codec
+def test_every_parameter_learns(spec: CodecSpec) -> None:
+    torch.manual_seed(3)
+    codec = LearnedImageCodec(spec).train()
+    tiny.rouse(codec)  # behind a zero, there is no gradient
+    x = tiny.crops(3, 2, 128)
+    result = codec(x, torch.tensor([20.0, 80.0]))
+    assert result.x_hat.shape == x.shape
+    assert result.bits.shape == (2,)
+    distortion = (result.x_hat - x).square().mean()
+    (result.bits.mean() / x[0].numel() + distortion).backward()
+    for name, parameter in codec.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@every_codec
+@pytest.mark.parametrize("seed", range(12))
+def test_another_stream_under_sound_checksums_is_a_bad_file(spec: CodecSpec, seed: int) -> None:
+    """Every CRC but that of the symbols is right: what is left is the coder, and that one."""
+    codec, random = file_codec(spec), np.random.default_rng(seed)
+    content = container.read(codec.encode(photo(64, 70), 60))
+    words = bytearray(content.words)
+    match seed % 4:
+        case 0:
+            words[random.integers(len(words))] ^= 1 << random.integers(8)
+        case 1:
+            del words[random.integers(len(words)) :]
+        case 2:
+            place = random.integers(len(words) // 4) * 4
+            words[place:place] = random.bytes(4)
+        case 3:
+            words[:] = random.bytes(len(words))
+    with pytest.raises(BadFileError):
+        codec.decode(container.write(replace(content, words=bytes(words))))
+
+
+@every_codec
+@pytest.mark.parametrize(
+    "changed",
+    [{"width_px": 129}, {"height_px": 1}, {"height_px": 2**12}, {"quality_step": 0}],
+    ids=str,
+)
+def test_another_header_under_sound_checksums_is_a_bad_file(
+    spec: CodecSpec, changed: dict[str, int]
+) -> None:
+    codec = file_codec(spec)
+    content = container.read(codec.encode(photo(100, 70), 90))
+    forged = replace(content, header=replace(content.header, **changed))
+    with pytest.raises(BadFileError):
+        codec.decode(container.write(forged))
+
+
+@every_codec
+def test_damage_is_a_bad_file(spec: CodecSpec) -> None:
+    codec, random = file_codec(spec), np.random.default_rng(5)
+    encoded = codec.encode(photo(33, 65), 60)
+    for bit in random.integers(8 * len(encoded), size=50).tolist():
+        damaged = bytearray(encoded)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BadFileError):
+            codec.decode(bytes(damaged))
+    for length in random.integers(len(encoded), size=20).tolist():
+        with pytest.raises(BadFileError):
+            codec.decode(encoded[:length])
+
+
+@every_codec
+def test_other_weights_are_named_and_found(
+    spec: CodecSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = store.pack(weights(spec).codec, {"for": "this test"})  # hence nowhere else
+    codec = FileCodec(store.unpack(own, "own"), torch.device("cpu"))
+    encoded = codec.encode(photo(33, 65), 60)
+    monkeypatch.delenv(store.MODELS_VARIABLE, raising=False)
+    with pytest.raises(MissingWeightsError) as missing:
+        corelic.decode(encoded)
+    assert missing.value.fingerprint == codec.weights.fingerprint
+    assert codec.weights.fingerprint.hex() in str(missing.value)
+    with pytest.raises(MissingWeightsError):  # nor do other weights of the same codec decode it
+        file_codec(spec).decode(encoded)
+    (tmp_path / "any name.safetensors").write_bytes(own)
+    monkeypatch.setenv(store.MODELS_VARIABLE, os.pathsep.join(["/nowhere", str(tmp_path)]))
+    decoded = np.asarray(corelic.decode(encoded, device="cpu"))
+    assert np.abs(decoded.astype(int) - codec.decode(encoded).pixels).max() <= 1

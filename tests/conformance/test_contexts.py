@@ -1,0 +1,194 @@
+"""What the coder relies on in any context model, and contexts that break it on purpose."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from corelic.codecs.base import CodecSpec
+from corelic.codecs.context.base import LATENT_LIMIT, MEAN_UNIT, ContextModel, GaussianParameters
+from corelic.codecs.learned import HYPER_STRIDE
+from corelic.entropy import grid
+from corelic.entropy.distributions import SCALES
+from tests.conformance.conftest import every_codec, exact_context, settings_matrix
+from tests.tiny import TINY
+
+COVER_SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (4, 4), (7, 8), (12, 9)]
+# Those of files: pictures are padded to whole hyper-latents.
+FILE_SIZES = [(HYPER_STRIDE, HYPER_STRIDE), (2 * HYPER_STRIDE, HYPER_STRIDE)]
+
+
+def latents(context: ContextModel, channels: int, size: tuple[int, int], count: int = 1) -> Tensor:
+    """Random hyper features and ŷ, as they are on the grid."""
+    generator = torch.Generator().manual_seed(sum(size))
+    shape = (count, context.hyper_features + channels, *size)
+    values = torch.randn(shape, generator=generator, dtype=torch.float64) * 10
+    return (values / MEAN_UNIT).round() * MEAN_UNIT
+
+
+def assert_exact_cover(context: ContextModel, shape: torch.Size) -> None:
+    masks = context.masks(shape)
+    assert len(masks) == context.steps
+    for mask in masks:
+        assert (mask.dtype, mask.shape) == (torch.bool, shape[1:])
+    assert (torch.stack(masks).sum(0) == 1).all()
+
+
+def assert_causal(context: ContextModel, channels: int, size: tuple[int, int]) -> None:
+    """What is not decoded yet may be anything, and the parameters stay the same bits."""
+    hyper, decoded = latents(context, channels, size).split((context.hyper_features, channels), 1)
+    masks = context.masks(decoded.shape)
+    for step, mask in enumerate(masks):
+        undecoded = torch.stack(masks[step:]).any(0)
+        blank = torch.where(undecoded, 0.0, decoded)
+        honest = context.parameters_for(step, hyper, blank)
+        for future in (decoded, -decoded, torch.full_like(decoded, LATENT_LIMIT)):
+            spied = context.parameters_for(step, hyper, torch.where(undecoded, future, decoded))
+            assert spied.mean[:, mask].equal(honest.mean[:, mask])
+            assert spied.scale_index[:, mask].equal(honest.scale_index[:, mask])
+
+
+class Forgetful(ContextModel):
+    """Wraps a sound context; never decodes one element."""
+
+    def __init__(self, sound: ContextModel) -> None:
+        super().__init__()
+        self.sound, self.steps, self.hyper_features = sound, sound.steps, sound.hyper_features
+
+    def masks(self, shape: torch.Size) -> list[Tensor]:
+        *earlier, last = self.sound.masks(shape)
+        row, column = (side // 2 for side in shape[2:])
+        return [mask & self.spared(mask, row, column) for mask in (*earlier, last)]
+
+    def spared(self, mask: Tensor, row: int, column: int) -> Tensor:
+        spared = torch.ones_like(mask)
+        spared[0, row, column] = False
+        return spared
+
+    def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
+        return self.sound.parameters_for(step, hyper, decoded)
+
+
+class Repetitive(Forgetful):
+    """Decodes one element at every step."""
+
+    def masks(self, shape: torch.Size) -> list[Tensor]:
+        return [mask | ~self.spared(mask, 0, 0) for mask in self.sound.masks(shape)]
+
+
+class Peeping(Forgetful):
+    """Looks at the very element it predicts."""
+
+    def masks(self, shape: torch.Size) -> list[Tensor]:
+        return self.sound.masks(shape)
+
+    def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
+        honest = super().parameters_for(step, hyper, decoded)
+        return GaussianParameters(honest.scale_index, honest.mean + decoded * MEAN_UNIT)
+
+
+class Foreseeing(Peeping):
+    """Looks one position to the left, at whatever step that one is decoded, for the scale alone."""
+
+    def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
+        honest = self.sound.parameters_for(step, hyper, decoded)
+        seen = decoded.roll(1, -1).abs() * MEAN_UNIT
+        return GaussianParameters(honest.scale_index + seen, honest.mean)
+
+
+@every_codec
+@pytest.mark.parametrize("size", COVER_SIZES, ids=str)
+def test_every_latent_is_decoded_exactly_once(spec: CodecSpec, size: tuple[int, int]) -> None:
+    context = exact_context(spec)
+    assert_exact_cover(context, torch.Size((2, spec.context.latent_channels, *size)))
+
+
+@every_codec
+@pytest.mark.parametrize("size", FILE_SIZES, ids=str)
+def test_parameters_ignore_what_is_not_decoded_yet(spec: CodecSpec, size: tuple[int, int]) -> None:
+    assert_causal(exact_context(spec), spec.context.latent_channels, size)
+
+
+@pytest.mark.parametrize("broken", [Forgetful, Repetitive])
+@pytest.mark.parametrize("size", COVER_SIZES, ids=str)
+def test_a_broken_cover_is_noticed(broken: type[Forgetful], size: tuple[int, int]) -> None:
+    shape = torch.Size((2, TINY.context.latent_channels, *size))
+    with pytest.raises(AssertionError):
+        assert_exact_cover(broken(exact_context(TINY)), shape)
+
+
+@pytest.mark.parametrize("broken", [Peeping, Foreseeing])
+@pytest.mark.parametrize("size", FILE_SIZES, ids=str)
+def test_a_context_that_sees_the_future_is_noticed(
+    broken: type[Forgetful], size: tuple[int, int]
+) -> None:
+    with pytest.raises(AssertionError):
+        assert_causal(broken(exact_context(TINY)), TINY.context.latent_channels, size)
+
+
+@every_codec
+def test_what_is_decoded_is_used(spec: CodecSpec) -> None:
+    """A context that ignored its neighbours would be causal, and no context."""
+    context, channels = exact_context(spec), spec.context.latent_channels
+    values = latents(context, channels, FILE_SIZES[0])
+    hyper, decoded = values.split((context.hyper_features, channels), 1)
+    masks = context.masks(decoded.shape)
+    for step, mask in enumerate(masks[1:], start=1):
+        undecoded = torch.stack(masks[step:]).any(0)
+        known = torch.where(undecoded, 0.0, decoded)
+        with_context = context.parameters_for(step, hyper, known)
+        without = context.parameters_for(step, hyper, torch.zeros_like(decoded))
+        assert not with_context.mean[:, mask].equal(without.mean[:, mask])
+
+
+@every_codec
+def test_a_batch_is_its_pictures(spec: CodecSpec) -> None:
+    context, channels = exact_context(spec), spec.context.latent_channels
+    values = latents(context, channels, FILE_SIZES[1], count=3)
+    hyper, decoded = values.split((context.hyper_features, channels), 1)
+    for step, mask in enumerate(context.masks(decoded.shape)):
+        batch = context.parameters_for(step, hyper, decoded)
+        for position in range(len(values)):
+            own = slice(position, position + 1)
+            single = context.parameters_for(step, hyper[own], decoded[own])
+            assert single.mean[:, mask].equal(batch.mean[own, mask])
+            assert single.scale_index[:, mask].equal(batch.scale_index[own, mask])
+
+
+@every_codec
+def test_parameters_do_not_depend_on_threads_library_or_layout(spec: CodecSpec) -> None:
+    context, channels = exact_context(spec), spec.context.latent_channels
+    values = latents(context, channels, (12, 8))
+    expected = list(parameters(context, values))
+    for layout in settings_matrix(context):
+        found = parameters(context, values.contiguous(memory_format=layout))
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.mean.equal(theirs.mean)
+            assert ours.scale_index.equal(theirs.scale_index)
+
+
+def parameters(context: ContextModel, values: Tensor) -> Iterator[GaussianParameters]:
+    hyper, decoded = values.tensor_split((context.hyper_features,), 1)
+    for step in range(context.steps):
+        yield context.parameters_for(step, hyper, decoded)
+
+
+@every_codec
+def test_coded_parameters_are_on_the_grid(spec: CodecSpec) -> None:
+    """However wild the latents: they come from files."""
+    context = exact_context(spec)
+    wild = latents(context, spec.context.latent_channels, FILE_SIZES[0]) * 2.0**12
+    for found in parameters(context, wild):
+        coded = found.on_grid()
+        assert coded.mean.abs().max() <= LATENT_LIMIT
+        assert (coded.mean / MEAN_UNIT).equal((coded.mean / MEAN_UNIT).round())
+        assert set(coded.scale_index.unique().tolist()) <= set(range(SCALES))
+
+
+@every_codec
+def test_a_context_is_made_of_grid_layers_alone(spec: CodecSpec) -> None:
+    """Any other layer would keep its float32 parameters when the context is frozen."""
+    for name, parameter in exact_context(spec).named_parameters():
+        assert parameter.dtype == torch.float64, name
+    assert grid.check_bounds(exact_context(spec))

@@ -1,0 +1,55 @@
+"""A decoder that shares no code with corelic's reads the golden files, and finds the same."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from corelic.codecs import files
+from corelic.codecs.files import exact_arithmetic
+from corelic.entropy import container
+from corelic.entropy.coder import FrequencyTables
+from tests.entropy import tiny_reader
+from tests.entropy.tiny_reader import TinyTable
+from tests.golden.conftest import maker_of
+
+
+class SecondDecoder:
+    """The plain rANS decoder, where corelic expects its own."""
+
+    def __init__(self, words: bytes) -> None:
+        self.stream = tiny_reader.Stream(words)
+        self.finish = self.stream.finish
+
+    def decode(
+        self, indexes: NDArray[np.integer[Any]], tables: FrequencyTables
+    ) -> NDArray[np.int32]:
+        rows = np.split(tables.frequencies, np.cumsum(tables.size)[:-1])
+        plain = [
+            TinyTable(low, row.tolist()) for low, row in zip(tables.low.tolist(), rows, strict=True)
+        ]
+        found = self.stream.segment(indexes.tolist(), plain)
+        return np.array(found, np.int32)
+
+
+def test_both_readers_take_the_file_apart_alike(stream: Path) -> None:
+    ours = container.read(stream.read_bytes())
+    theirs = tiny_reader.read(stream.read_bytes())
+    for field in ("codec", "generation", "fingerprint", "width_px", "height_px", "quality"):
+        assert getattr(theirs, field) == getattr(ours.header, field)
+    assert theirs.colour.lower() == ours.header.colour.name.lower()
+    assert (theirs.symbols_crc32, theirs.words) == (ours.symbols_crc32, ours.words)
+    assert (theirs.version, theirs.optional) == (container.VERSION, {})
+
+
+def test_both_decoders_find_the_same_symbols(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, content = maker_of(stream), container.read(stream.read_bytes())
+    with exact_arithmetic():
+        ours = codec.parse(content)
+        monkeypatch.setattr(files, "Decoder", SecondDecoder)
+        theirs = codec.parse(content)
+    assert ours.hyper.equal(theirs.hyper)
+    assert ours.y_hat.equal(theirs.y_hat)
+    assert theirs.crc32 == content.symbols_crc32

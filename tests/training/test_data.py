@@ -1,0 +1,131 @@
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from corelic.errors import PictureError
+from corelic.training import data
+from corelic.training.data import Crops, PhotoCache, is_held_out
+from tests.training.conftest import write_pictures
+
+
+def test_a_folder_and_a_tar_shard_are_the_same_cache(pictures: Path, tmp_path: Path) -> None:
+    source = tmp_path / "shards"
+    source.mkdir()
+    with tarfile.open(source / "one.tar", "w") as shard:
+        for path in sorted(pictures.iterdir()):
+            shard.add(path, f"some/where/{path.name}")
+        shard.add(__file__, "notes.py")  # shards may hold an index beside the pictures
+    from_folder = PhotoCache.build(pictures, tmp_path / "a")
+    from_shard = PhotoCache.build(source, tmp_path / "b")
+    assert from_folder.entries == from_shard.entries
+    assert np.array_equal(from_folder.bytes, from_shard.bytes)
+
+
+def test_the_cache_holds_the_pictures(pictures: Path, tmp_path: Path) -> None:
+    cache = PhotoCache.build(pictures, tmp_path / "cache")
+    assert [entry.name for entry in cache.entries] == [
+        path.name for path in sorted(pictures.iterdir())
+    ]
+    for entry, path in zip(cache.entries, sorted(pictures.iterdir()), strict=True):
+        assert np.array_equal(cache.picture(entry), np.asarray(Image.open(path)))
+
+
+def test_a_cache_is_built_once(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = PhotoCache.build(pictures, tmp_path / "cache")
+    monkeypatch.setattr(data, "read_pictures", None)
+    assert PhotoCache.build(pictures, tmp_path / "cache").entries == built.entries
+
+
+def test_an_interrupted_build_starts_again(pictures: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "source"
+    write_pictures(broken, 3)
+    (broken / "02.png").write_bytes(b"not a picture")
+    with pytest.raises(OSError, match="cannot identify"):
+        PhotoCache.build(broken, tmp_path / "cache")
+    (broken / "02.png").unlink()
+    assert len(PhotoCache.build(broken, tmp_path / "cache").entries) == 2
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "index.csv").write_text("name,licence\n")
+    with pytest.raises(PictureError, match="no pictures"):
+        PhotoCache.build(tmp_path / "source", tmp_path / "cache")
+
+
+def test_one_in_twenty_is_held_out_by_name() -> None:
+    names = [f"{number}.jpg" for number in range(4000)]
+    held_out = {name for name in names if is_held_out(name)}
+    assert 0.04 < len(held_out) / len(names) < 0.06
+    # The split may not change, or validation would see what was trained on before.
+    assert [name for name in names[:40] if name in held_out] == ["7.jpg", "18.jpg"]
+
+
+def test_held_out_pictures_are_never_cropped(tmp_path: Path) -> None:
+    """Each picture is of one grey, which tells it."""
+    source = tmp_path / "source"
+    source.mkdir()
+    names = [f"{number}.png" for number in range(60)]
+    for grey, name in enumerate(names):
+        Image.new("RGB", (40, 40), (grey, grey, grey)).save(source / name)
+    cache = PhotoCache.build(source, tmp_path / "cache")
+    crops = Crops(cache, seed=1)
+    seen = {
+        names[round(255 * crop[0, 0, 0].item())]
+        for step in range(20)
+        for crop in crops.batch(step, 32, 8)
+    }
+    expected = {name for name in names if not is_held_out(name)}
+    assert seen == expected
+    held_out = {entry.name for entry in cache.split(held_out=True)}
+    assert held_out == set(names) - expected
+    assert held_out
+
+
+def test_crops_follow_from_seed_and_step_alone(pictures: Path, tmp_path: Path) -> None:
+    cache = PhotoCache.build(pictures, tmp_path / "cache")
+    batch = Crops(cache, seed=1).batch(5, 4, 64)
+    later = Crops(cache, seed=1)
+    later.batch(9, 4, 64)
+    assert later.batch(5, 4, 64).equal(batch)
+    assert not later.batch(6, 4, 64).equal(batch)
+    assert not Crops(cache, seed=2).batch(5, 4, 64).equal(batch)
+
+
+def test_crops_are_pieces_of_pictures(pictures: Path, tmp_path: Path) -> None:
+    cache = PhotoCache.build(pictures, tmp_path / "cache")
+    crops = Crops(cache, seed=3)
+    batch = crops.batch(0, 8, 32)
+    assert (batch.shape, batch.dtype) == ((8, 3, 32, 32), torch.float32)
+    wholes = [cache.picture(entry) for entry in crops.entries]
+    flipped = 0
+    for crop in (batch * 255).round().byte().permute(0, 2, 3, 1).numpy():
+        found = [is_piece(crop, whole) for whole in wholes]
+        mirrored = [is_piece(crop[:, ::-1], whole) for whole in wholes]
+        assert any(found) or any(mirrored)
+        flipped += any(mirrored)
+    assert 0 < flipped < 8
+
+
+def is_piece(crop: np.ndarray, whole: np.ndarray) -> bool:
+    height, width = crop.shape[:2]
+    windows = np.lib.stride_tricks.sliding_window_view(whole, (height, width, 3))[:, :, 0]
+    candidates = np.argwhere((windows[:, :, 0, 0] == crop[0, 0]).all(-1))
+    return any(np.array_equal(windows[row, column], crop) for row, column in candidates)
+
+
+def test_pictures_smaller_than_a_crop_are_mirrored(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    row = np.arange(6, dtype=np.uint8)
+    Image.fromarray(np.broadcast_to(row[None, :, None], (5, 6, 3)).copy()).save(source / "a.png")
+    crops = Crops(PhotoCache.build(source, tmp_path / "cache"), seed=1)
+    (crop,) = (crops.batch(0, 1, 10) * 255).round()
+    expected = [0, 1, 2, 3, 4, 5, 5, 4, 3, 2]
+    assert crop[0, 7].tolist() in (expected, expected[::-1])

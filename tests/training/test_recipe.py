@@ -1,0 +1,73 @@
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from corelic.codecs.registry import find_spec
+from corelic.errors import RecipeError
+from corelic.training.recipe import Stage, load_recipe, recipe_of
+from tests.training.conftest import RECIPE
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    return {**asdict(RECIPE), **values}
+
+
+def test_yaml_is_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    plain = asdict(RECIPE)
+    plain["stages"] = list(plain["stages"])
+    path.write_text(yaml.safe_dump(plain))
+    assert load_recipe(path) == RECIPE
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_the_recipes_of_the_project_make_sense(path: Path) -> None:
+    find_spec(load_recipe(path).codec)
+
+
+def test_the_project_has_recipes() -> None:  # none would pass above
+    assert RECIPES
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (changed(learning_rate=1.0), "learning_rate"),  # one level too high
+        (changed(optimiser={**asdict(RECIPE.optimiser), "momentum": 0.9}), "optimiser.momentum"),
+        (changed(minutes="long"), "minutes"),
+        (changed(seed=1.5), "seed"),
+        (changed(stages=[{"share": 1.0, "batch": 8}]), "stages.0.crop_px"),
+        (changed(codec=None), "codec"),
+        (changed(stages=[asdict(Stage(share=0.9, batch=8, crop_px=64))]), "add up to 0.9"),
+        (changed(stages=[]), "add up to 0"),
+        ({key: value for key, value in asdict(RECIPE).items() if key != "loss"}, "loss"),
+        ([], "the recipe"),
+        (None, "the recipe"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_error_names_the_key(content: object, named: str) -> None:
+    with pytest.raises(RecipeError, match=f"^file: .*{re.escape(named)}"):
+        recipe_of(content, "file")
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\xff", b"a: b: c", None])
+def test_what_is_no_yaml_is_a_recipe_error(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
+        load_recipe(path)
+
+
+def test_stages_follow_each_other() -> None:
+    first, last = (Stage(share=share, batch=1, crop_px=64) for share in (0.75, 0.25))
+    recipe = replace(RECIPE, stages=(first, last))
+    found = [recipe.stage_at(progress) for progress in (0, 0.7499, 0.75, 0.9999, 1)]
+    assert found == [first, first, last, last, last]
