@@ -17,6 +17,8 @@
     ├── BadWeightsError (ValueError)            weights that cannot be used
     ├── PictureError (ValueError)               a picture that cannot be read or encoded
     ├── TooManyPixelsError (ValueError)         a picture larger than the caller allows
+    ├── OutOfMemoryError (MemoryError)          a picture that the device cannot hold
+    ├── QualityError (ValueError)               a quality outside 0 to 100
     ├── OutputError (OSError)                   a result that cannot be written
     ├── RecipeError (ValueError)                a training recipe that makes no sense
     └── DeviceError (RuntimeError)              a device that is not here or does not do
@@ -244,6 +246,31 @@ class TooManyPixelsError(CorelicError, ValueError):
             f"limit is {self.max_pixels:,}; if you trust it, raise the limit with "
             f"max_pixels={pixels} (--max-pixels {pixels} on the command line)"
         )
+
+
+class OutOfMemoryError(CorelicError, MemoryError):
+    """A picture whose networks need more memory than the device has."""
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        super().__init__(width_px, height_px)
+        self.width_px, self.height_px = width_px, height_px
+
+    def __str__(self) -> str:
+        return (
+            f"a picture of {self.width_px} × {self.height_px} needs more memory than there is; "
+            "use a machine that has more, or a smaller picture"
+        )
+
+
+class QualityError(CorelicError, ValueError):
+    """A quality that is none."""
+
+    def __init__(self, quality: float) -> None:
+        super().__init__(quality)
+        self.quality = quality
+
+    def __str__(self) -> str:
+        return f"quality is {self.quality}; give a number from 0 (smallest) to 100 (best)"
 
 
 class OutputError(CorelicError, OSError):

@@ -24,6 +24,8 @@ EXAMPLES = [
     errors.BadWeightsError("swift-1.safetensors", "a tensor is missing"),
     errors.PictureError("photo.png", "has several frames"),
     errors.TooManyPixelsError(20_000, 10_000, 1_000_000),
+    errors.OutOfMemoryError(20_000, 10_000),
+    errors.QualityError(101),
     errors.OutputError("photo.clc", "the disk is full"),
     errors.RecipeError("swift.yaml", "no key 'stepz'"),
     errors.DeviceError("cuda", "there is none; use --device cpu"),

@@ -14,6 +14,9 @@ def export(
     output: Annotated[
         Path | None, Option("--output", "-o", help="Weights file; default: beside the run.")
     ] = None,
+    generation: Annotated[
+        int, Option(min=0, help="Of published weights; 0 marks files as made with your own.")
+    ] = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -27,7 +30,8 @@ def export(
     """
     from corelic.training.export import export as write
 
-    exported = write(run, output or Path(f"{run}.safetensors"), overwrite=overwrite)
+    path = output or Path(f"{run}.safetensors")
+    exported = write(run, path, generation=generation, overwrite=overwrite)
     if as_json:
         print_json(
             {

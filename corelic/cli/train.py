@@ -46,6 +46,7 @@ def train(
       corelic train recipes/swift.yaml --data photos/ --minutes 30 --run runs/short
       corelic train recipes/swift.yaml --resume
     """
+    from corelic.codecs.files import device_of
     from corelic.training.export import export
     from corelic.training.recipe import load_recipe
     from corelic.training.setup import Setup, find_source
@@ -59,6 +60,7 @@ def train(
     if minutes is not None:
         chosen = replace(chosen, minutes=minutes)
     setup = Setup(chosen, find_source(chosen, data))
+    device_of(device)  # says so if it is not here
     trainer = Trainer(setup, folder, device=device)
     console = Console(stderr=True)
     columns = (

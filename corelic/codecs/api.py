@@ -62,7 +62,7 @@ def encode(
 
 def decode(data: bytes, *, device: str, codec: str | None, max_pixels: int) -> Image.Image:
     header = container.read_header(data)
-    check_size(header, max_pixels)
+    check_size(header.width_px, header.height_px, max_pixels)
     container.read(data)  # damage is reported before weights are looked for
     if codec is None:
         name = f"{header.codec}-{header.generation}"

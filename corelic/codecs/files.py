@@ -6,10 +6,12 @@ bytes ─ container ─ coder ◄─ tables ◄─ hyper-synthesis, context ─�
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 
 import numpy as np
 import torch
@@ -19,12 +21,21 @@ from torch import Tensor
 from corelic.codecs.base import ImageCodec
 from corelic.codecs.context.base import GaussianParameters
 from corelic.codecs.learned import HYPER_STRIDE, Latents, pad
-from corelic.codecs.rate import QUALITY_STEPS, nearest_node
+from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
 from corelic.codecs.store import Weights, by_name
 from corelic.entropy import coder, container
 from corelic.entropy.coder import Decoder, Segment
 from corelic.entropy.container import MAX_PIXELS, Colour, Container, Header
-from corelic.errors import DeviceError, MissingWeightsError, SymbolMismatchError, TooManyPixelsError
+from corelic.errors import (
+    DeviceError,
+    HeaderError,
+    MissingWeightsError,
+    OutOfMemoryError,
+    PayloadError,
+    QualityError,
+    SymbolMismatchError,
+    TooManyPixelsError,
+)
 from corelic.media import Picture
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -39,10 +50,15 @@ class Estimate:
     picture: Picture
 
 
+# torch's switch for cuDNN is one for the process: two threads must not restore it out of turn.
+_cudnn_switch = RLock()
+
+
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
     """Float64 as IEEE 754 has it: no lower precision, no library that rearranges into FFTs."""
     with (
+        _cudnn_switch if torch.cuda.is_available() else nullcontext(),
         torch.inference_mode(),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
@@ -51,23 +67,44 @@ def exact_arithmetic() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def memory_for(width_px: int, height_px: int) -> Iterator[None]:
+    """What allocators raise, as one typed error."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemoryError(width_px, height_px) from error
+    except RuntimeError as error:
+        # torch's CPU allocator has no exception of its own.
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            raise OutOfMemoryError(width_px, height_px) from error
+        raise
+
+
 class FileCodec(ImageCodec):
     """A learned codec with its weights, on a device, as a maker and reader of files."""
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
         self.weights, self.device = weights, device
-        self.codec = weights.codec.to(device)
+        # Weights are cached and shared: moving them would pull them from under another codec.
+        shared = device.type == "cpu"
+        self.codec = weights.codec if shared else copy.deepcopy(weights.codec).to(device)
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        """A complete .clc file. quality in [0, 100], rounded to 1/16."""
-        if not 0 <= quality <= 100:
-            raise ValueError(f"quality {quality} is outside 0 … 100")
-        step = round(quality * QUALITY_STEPS)
-        with exact_arithmetic():
+        """A complete .clc file. quality in [0, 100], rounded to 1/16.
+
+        Raises QualityError, OutOfMemoryError, and TooManyPixelsError for what no reader would
+        decode unasked.
+        """
+        step = quality_step_of(quality)
+        spec, size = self.codec.spec, (picture.width_px, picture.height_px)
+        check_size(*size, MAX_PIXELS)
+        check_size(*size, MAX_PIXELS, spec.pad_multiple_px)
+        with memory_for(*size), exact_arithmetic():
             latents, segments = self.symbols_of(picture, step)
         header = Header(
-            codec=self.codec.spec.name,
-            generation=self.codec.spec.generation,
+            codec=spec.name,
+            generation=spec.generation,
             fingerprint=self.weights.fingerprint,
             width_px=picture.width_px,
             height_px=picture.height_px,
@@ -80,22 +117,28 @@ class FileCodec(ImageCodec):
     def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         """The picture in a .clc file of these weights; BadFileError for anything damaged."""
         header = container.read_header(data)
-        check_size(header, max_pixels)
-        check_size(header, max_pixels, self.codec.spec.pad_multiple_px)
+        spec, size = self.codec.spec, (header.width_px, header.height_px)
+        check_size(*size, max_pixels)
+        check_size(*size, max_pixels, spec.pad_multiple_px)
         content = container.read(data)
-        header = content.header
+        name = f"{header.codec}-{header.generation}"
         if header.fingerprint != self.weights.fingerprint:
-            raise MissingWeightsError(f"{header.codec}-{header.generation}", header.fingerprint)
-        with exact_arithmetic():
+            raise MissingWeightsError(name, header.fingerprint)
+        if name != spec.full_name:
+            raise HeaderError("codec", name, f"{spec.full_name}, whose weights it names")
+        with memory_for(*size), exact_arithmetic():
             latents = self.parse(content)
             if latents.crc32 != content.symbols_crc32:
                 raise SymbolMismatchError(content.symbols_crc32, latents.crc32)
-            quality = torch.tensor([header.quality], device=self.device)
+            quality = self.quality_tensor(header.quality)
             x_hat = self.codec.pixels_of(latents.y_hat.float(), quality)
+            if not bool(x_hat.isfinite().all()):
+                raise PayloadError("its latents are beyond what any picture gives")
         return to_picture(x_hat[0, :, : header.height_px, : header.width_px], header.colour)
 
     def estimate(self, picture: Picture, quality: float) -> Estimate:
         """Rate and picture of one differentiable-style pass: no file, no integers."""
+        quality = quality_step_of(quality) / QUALITY_STEPS
         with exact_arithmetic():
             result = self.codec(self.to_tensor(picture), self.quality_tensor(quality))
         colour = Colour.GREY if picture.colour == "grey" else Colour.RGB
@@ -194,14 +237,20 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def check_size(header: Header, max_pixels: int, pad_multiple_px: int = 1) -> None:
+def quality_step_of(quality: float) -> int:
+    """What a file holds: sixteenths; QualityError outside 0 … 100."""
+    if not 0 <= quality <= QUALITY_MAX:  # false for NaN, too
+        raise QualityError(quality)
+    return round(quality * QUALITY_STEPS)
+
+
+def check_size(width_px: int, height_px: int, max_pixels: int, pad_multiple_px: int = 1) -> None:
     """TooManyPixelsError before anything of the picture's size is allocated.
 
-    Counts what padding adds, too, beyond what any but the thinnest pictures need.
+    Counts what padding adds, too, beyond what any but the thinnest pictures need; the error then
+    names the padded size, for that is what has to be processed.
     """
-    width, height = (
-        round_up(side, pad_multiple_px) for side in (header.width_px, header.height_px)
-    )
+    width, height = (round_up(side, pad_multiple_px) for side in (width_px, height_px))
     padding_allowed = PADDING_ALLOWED if pad_multiple_px > 1 else 0
     if width * height > max_pixels + padding_allowed:
         raise TooManyPixelsError(width, height, max_pixels)

@@ -13,9 +13,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from corelic.entropy.container import QUALITY_STEPS_PER_UNIT
+
 NODES = 17
 QUALITY_MAX = 100.0
-QUALITY_STEPS = 16  # per unit of quality; a file holds the step, 0 … 1600
+QUALITY_STEPS = QUALITY_STEPS_PER_UNIT  # a file holds the step, 0 … 1600
 GAIN_UNIT = 2.0**-16  # of log-gains, as shipped
 
 

@@ -8,7 +8,6 @@ import pkgutil
 from corelic.codecs.base import CodecSpec
 from corelic.errors import UnknownCodecError
 
-DEFAULT_CODEC = "swift"
 _specs: dict[str, CodecSpec] = {}
 
 

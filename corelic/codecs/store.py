@@ -33,11 +33,12 @@ from corelic.entropy import grid
 from corelic.entropy.coder import FrequencyTables
 from corelic.entropy.distributions import SCALES, gaussian_tables
 from corelic.entropy.grid import GridConv2d, GridTable, Snap
-from corelic.errors import BadWeightsError, MissingWeightsError
+from corelic.errors import BadWeightsError, MissingWeightsError, UnknownCodecError
 
 FORMAT = "corelic-weights-1"
 MODELS_VARIABLE = "CORELIC_MODELS"
 GAINS = "gains.log_gain.rows"
+LOG_GAIN_MAX = 20  # of a gain's logarithm: no picture needs steps so fine or so coarse
 TABLE_FIELDS = ("frequencies", "low", "size")
 
 
@@ -148,11 +149,14 @@ def shipped(spec: CodecSpec) -> Path | None:
 
 
 def by_name(name: str) -> Weights:
-    """`swift`, `swift-1` or the path of a weights file."""
-    path = Path(name)
-    if path.suffix == ".safetensors" or path.is_file():
-        return from_file(path)
-    spec = find_spec(name)
+    """`swift`, `swift-1` or the path of a weights file; a file cannot shadow a name."""
+    try:
+        spec = find_spec(name)
+    except UnknownCodecError:
+        path = Path(name)
+        if path.suffix == ".safetensors" or path.is_file():
+            return from_file(path)
+        raise
     found = shipped(spec)
     if found is None:
         raise BadWeightsError(spec.full_name, "no trained weights ship with it; train it first")
@@ -234,6 +238,10 @@ def _check(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
             )
         if found.is_floating_point() and not found.isfinite().all():
             raise ValueError(f"{name} is not finite")
+        if name == GAINS and bool((found.abs() > LOG_GAIN_MAX / GAIN_UNIT).any()):
+            raise ValueError(f"{name} exceeds ±{LOG_GAIN_MAX}")
+        if name.endswith(".scale") and not bool((found > 0).all()):
+            raise ValueError(f"{name} is not positive")
 
 
 def _place(codec: LearnedImageCodec, tensors: dict[str, Tensor], grids: dict[str, Any]) -> None:

@@ -81,7 +81,9 @@ class Snap(nn.Module):
 
     def freeze(self) -> None:
         """Chooses the finest grid on which HEADROOM times the peak still fits."""
-        largest = max(self.peak * HEADROOM, 2.0**-20)
+        if self.peak == 0:  # then nothing is known about its range, and any grid is a guess
+            raise RuntimeError("calibrate first: this layer has seen no input but zeros")
+        largest = self.peak * HEADROOM
         self.fraction_bits = math.floor(math.log2(ACTIVATION_LIMIT / largest))
 
     @property

@@ -99,6 +99,8 @@ class Crops:
     def __init__(self, cache: PhotoCache, seed: int) -> None:
         self.cache, self.seed = cache, seed
         self.entries = cache.split(held_out=False)
+        if not self.entries:
+            raise PictureError("the training data", "has only held-out pictures; add more")
         areas = np.array([entry.height_px * entry.width_px for entry in self.entries], float)
         self.odds = areas / areas.sum()
 

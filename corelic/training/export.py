@@ -5,7 +5,7 @@ checkpoint ─► averaged weights ─► ranges of activations on training phot
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -47,10 +47,14 @@ def calibrate(codec: LearnedImageCodec, crops: Crops) -> None:
     grid.watch(codec.parsing_path, False)
 
 
-def export(run: Path, output: Path, *, overwrite: bool = False) -> Exported:
-    """Writes the weights file of a training run's latest checkpoint."""
+def export(run: Path, output: Path, *, generation: int = 0, overwrite: bool = False) -> Exported:
+    """Writes the weights file of a training run's latest checkpoint.
+
+    generation  0: your own; from 1: published with this package, and immutable from then on
+    """
     setup = Setup.load(run)
-    codec = averaged_codec(run, find_spec(setup.recipe.codec))
+    spec = replace(find_spec(setup.recipe.codec), generation=generation)
+    codec = averaged_codec(run, spec)
     calibrate(codec, Crops(setup.open_cache(run), setup.recipe.seed))
     bounds = codec.freeze()
     position = asdict(checkpoint.load(run).position)

@@ -17,6 +17,12 @@ class Strict:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
+def require(sound: bool, wanted: str) -> None:
+    """ValueError, which pydantic reports with the key's place."""
+    if not sound:
+        raise ValueError(f"it needs {wanted}")
+
+
 @dataclass(frozen=True)
 class Stage(Strict):
     """A stretch of the run with crops of one size."""
@@ -24,6 +30,9 @@ class Stage(Strict):
     share: float  # of the run's length; all stages together make 1
     batch: int
     crop_px: int
+
+    def __post_init__(self) -> None:
+        require(self.share > 0 and self.batch > 0 and self.crop_px > 0, "numbers above 0")
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,12 @@ class Optimiser(Strict):
     final_share: float  # of the full rate, at the end
     clip_grad_norm: float
     ema_decay: float
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0 and self.clip_grad_norm > 0, "a rate and a norm above 0")
+        require(self.warmup_steps >= 1, "warmup_steps of at least 1")
+        shares = self.beta1, self.beta2, self.constant_share, self.final_share, self.ema_decay
+        require(all(0 <= share < 1 for share in shares), "betas, shares and decay in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,10 @@ class Recipe(Strict):
     optimiser: Optimiser
     loss: Loss
     checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        require(self.minutes > 0 and self.seed >= 0, "minutes above 0 and a seed from 0 up")
+        require(bool(self.stages), "at least one stage")
 
     def stage_at(self, progress: float) -> Stage:
         """progress in [0, 1] -> the stage it falls in."""

@@ -107,7 +107,7 @@ class Trainer:
         else:
             crops = self.crops.batch(-1 % 2**32, START_CROPS, START_CROP_PX)
             self.spec.transform.start(codec.analysis, codec.synthesis, crops)
-            replace(setup, device=in_words(self.fabric.device)).save(run)
+        replace(setup, device=in_words(self.fabric.device)).save(run)
         self.codec = codec.to(self.fabric.device)
         # Matrix products over channels are what the networks consist of.
         self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub

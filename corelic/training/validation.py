@@ -30,6 +30,8 @@ def validate(weights: Path, cache: PhotoCache, *, device: str = "auto") -> Itera
     """Encodes and decodes; yields one row per quality, lowest first."""
     codec = open_codec(weights, device)
     entries = cache.split(held_out=True)[:PICTURES]
+    if not entries:
+        return  # fewer than some 20 pictures: none of them is held out
     pictures = [Picture(cache.picture(entry)) for entry in entries]
     for quality in QUALITIES:
         rates, psnrs = [], []

@@ -19,7 +19,15 @@ from corelic.codecs.files import FileCodec, exact_arithmetic
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import NODES
 from corelic.entropy import container
-from corelic.errors import BadFileError, MissingWeightsError
+from corelic.errors import (
+    BadFileError,
+    HeaderError,
+    MissingWeightsError,
+    OutOfMemoryError,
+    PayloadError,
+    QualityError,
+    TooManyPixelsError,
+)
 from corelic.media import Picture
 from tests import tiny
 from tests.conformance import elsewhere
@@ -245,3 +253,80 @@ def test_other_weights_are_named_and_found(
     monkeypatch.setenv(store.MODELS_VARIABLE, os.pathsep.join(["/nowhere", str(tmp_path)]))
     decoded = np.asarray(corelic.decode(encoded, device="cpu"))
     assert np.abs(decoded.astype(int) - codec.decode(encoded).pixels).max() <= 1
+
+
+def tiny_codec() -> FileCodec:
+    return file_codec(tiny.TINY)
+
+
+def with_header(data: bytes, **changes: object) -> bytes:
+    content = container.read(data)
+    return container.write(replace(content, header=replace(content.header, **changes)))
+
+
+def test_a_thin_picture_counts_with_its_padding() -> None:
+    """1,000,000 × 1 is a megapixel, and 64 of them once it is padded."""
+    codec = tiny_codec()
+    data = with_header(codec.encode(photo(1, 1), 50), width_px=1_000_000)
+    with pytest.raises(TooManyPixelsError, match="1000000|1,000,000|64,000,000"):
+        codec.decode(data, max_pixels=1_000_000)
+
+
+def test_what_no_reader_would_take_is_not_encoded() -> None:
+    pixels = np.broadcast_to(np.uint8(7), (1, container.MAX_PIXELS // 64 + 64))
+    with pytest.raises(TooManyPixelsError):
+        tiny_codec().encode(Picture(pixels), 50)
+
+
+@pytest.mark.parametrize("quality", [-0.1, 100.1, float("nan"), float("inf")])
+def test_a_quality_that_is_none(quality: float) -> None:
+    for work in (tiny_codec().encode, tiny_codec().estimate):
+        with pytest.raises(QualityError):
+            work(photo(8, 8), quality)
+
+
+def test_a_file_that_names_another_codec_for_these_weights() -> None:
+    codec = tiny_codec()
+    data = codec.encode(photo(8, 8), 50)
+    for changes in ({"codec": "swift"}, {"generation": 9}):
+        with pytest.raises(HeaderError, match="tiny-1"):
+            codec.decode(with_header(data, **changes))
+
+
+def test_too_little_memory_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = tiny_codec()
+    data = codec.encode(photo(8, 8), 50)
+
+    def allocate(*_: object) -> None:
+        torch.empty(2**55, dtype=torch.uint8)  # more than any machine has
+
+    monkeypatch.setattr(codec.codec, "latents_of", allocate)
+    monkeypatch.setattr(codec.codec, "pixels_of", allocate)
+    with pytest.raises(OutOfMemoryError, match="8 × 8"):
+        codec.encode(photo(8, 8), 50)
+    with pytest.raises(OutOfMemoryError, match="8 × 8"):
+        codec.decode(data)
+
+
+def test_latents_that_overflow_synthesis_are_a_bad_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = tiny_codec()
+    data = codec.encode(photo(8, 8), 50)
+    monkeypatch.setattr(codec.codec, "pixels_of", lambda *_: torch.full((1, 3, 64, 64), np.nan))
+    with pytest.raises(PayloadError):
+        codec.decode(data)
+
+
+def test_a_codec_elsewhere_leaves_the_shared_weights_where_they_are() -> None:
+    """Weights are cached: a second device must not pull them from under the first."""
+    shared = weights(tiny.TINY)
+    moved = FileCodec(shared, torch.device("meta"))
+    assert moved.codec is not shared.codec
+    assert {parameter.device.type for parameter in shared.codec.parameters()} == {"cpu"}
+
+
+def test_a_file_cannot_shadow_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("swift").write_bytes(tiny.TINY_WEIGHTS.read_bytes())
+    Path("mine").write_bytes(tiny.TINY_WEIGHTS.read_bytes())
+    assert store.by_name("mine").codec.spec == tiny.TINY
+    assert store.by_name("swift").codec.spec.name == "swift"

@@ -271,8 +271,16 @@ def test_an_accumulator_beyond_53_bits_is_refused(kind: str) -> None:
 def test_freezing_names_the_layer_that_overflows() -> None:
     layers = nn.ModuleDict({"sound": GridConv2d(2, 2), "large": GridConv2d(2, 2)})
     nn.init.constant_(layers["large"].bias, 2.0**60)
+    for layer in layers.values():
+        layer.snap.peak = 1.0
     with pytest.raises(OverflowError, match="large"):
         exact(layers)
+
+
+def test_a_snap_that_has_seen_nothing_is_not_frozen() -> None:
+    """It would clamp every input to a millionth, and nothing would say so."""
+    with pytest.raises(RuntimeError, match="calibrate"):
+        grid.freeze(nn.ModuleList([GridConv2d(2, 2)]))
 
 
 def test_halves_are_rounded_up() -> None:
@@ -344,6 +352,7 @@ def test_shapes_that_have_no_exact_kernel_are_refused() -> None:
 def test_freeze_finds_every_layer_of_a_tree() -> None:
     """A layer that stays in float would be exact on no machine."""
     tree = nn.Sequential(GridBlock(4, 3, 4), nn.ModuleList([GridConv2d(4, 2)]))
+    grid.watch(tree, True)
     tree[1][0](tree[0](torch.randn(1, 4, 3, 3)))
     bounds = grid.freeze(tree)
     convolutions = ["0.mix", "0.spread", "0.join", "0.expand", "0.project", "1.0"]

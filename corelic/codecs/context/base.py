@@ -59,9 +59,7 @@ class ContextModel(nn.Module, ABC):
 
     def earlier(self, step: int, decoded: Tensor) -> Tensor:
         """`decoded` where it was decoded before `step`, zero elsewhere, whatever it holds there."""
+        if step == 0:
+            return torch.zeros_like(decoded)
         known = torch.stack(self.masks(decoded.shape)[:step]).any(0).to(decoded.device)
         return torch.where(known, decoded, 0.0)
-
-    def refine(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
-        """Latent residual prediction, added to ŷ of the step's elements; none by default."""
-        return torch.zeros_like(decoded)

@@ -36,6 +36,10 @@ class QuartersSpec:
     kernel_size: int
     gate_channels: int
 
+    def __post_init__(self) -> None:
+        if self.latent_channels % 4:
+            raise ValueError(f"{self.latent_channels} latent channels do not make four quarters")
+
     def build(self) -> Quarters:
         return Quarters(self)
 
