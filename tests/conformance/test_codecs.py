@@ -268,7 +268,7 @@ def test_a_thin_picture_counts_with_its_padding() -> None:
     """1,000,000 × 1 is a megapixel, and 64 of them once it is padded."""
     codec = tiny_codec()
     data = with_header(codec.encode(photo(1, 1), 50), width_px=1_000_000)
-    with pytest.raises(TooManyPixelsError, match="1000000|1,000,000|64,000,000"):
+    with pytest.raises(TooManyPixelsError, match="64,000,000"):
         codec.decode(data, max_pixels=1_000_000)
 
 
