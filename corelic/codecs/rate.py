@@ -10,6 +10,7 @@ Adaptation", CVPR 2021, section 3.2: one gain per channel, exponentially interpo
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -53,8 +54,9 @@ class Gains(nn.Module):
         # Uniform quantisation at high rate: R = h − log2 Δ and D = Δ²/12 give, for the loss
         # R + λ·255²·MSE with MSE averaged over three colours, a gain of 50·sqrt(λ); rounding to
         # the nearest with a dead zone prefers it finer.
-        lambdas = torch.logspace(0, 1, NODES, base=lambda_max / lambda_min) * lambda_min
-        self.log_gain = RateTable((55 * lambdas.sqrt()).log()[:, None].expand(-1, channels))
+        lambdas = np.geomspace(lambda_min, lambda_max, NODES)
+        log_gains = torch.from_numpy(np.log(55 * np.sqrt(lambdas))).float()
+        self.log_gain = RateTable(log_gains[:, None].expand(-1, channels))
 
     def forward(self, quality: Tensor) -> Tensor:
         """quality (N,) -> (N, C, 1, 1), positive."""

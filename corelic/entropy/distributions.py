@@ -122,7 +122,7 @@ class FactorisedPrior(nn.Module):
         self.shift = nn.Parameter(torch.zeros(nodes, channels))
         self.log_width = nn.Parameter(torch.full((nodes, channels), 0.7))
         self.logits = nn.Parameter(torch.zeros(channels, self.COMPONENTS))
-        centres = torch.linspace(-1.0, 1.0, self.COMPONENTS)
+        centres = torch.from_numpy(np.linspace(-1.0, 1.0, self.COMPONENTS)).float()
         self.centre = nn.Parameter(centres.repeat(channels, 1))
         self.log_spread = nn.Parameter(torch.full((channels, self.COMPONENTS), -0.5))
 

@@ -107,15 +107,23 @@ class GridConv2d(nn.Module):
     """Convolution, (N, C, h, w) -> (N, O, h', w'): 1×1, dense or depthwise, zero padding k // 2."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 1, *, groups: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        *,
+        groups: int = 1,
+        gain: float = 1.0,
     ) -> None:
+        """gain: standard deviation of the first outputs, for inputs of standard deviation 1."""
         super().__init__()
         if groups not in (1, in_channels) or kernel_size % 2 == 0:
             raise ValueError("dense or depthwise, with an odd kernel")
         self.snap = Snap()
         fan_in = in_channels // groups * kernel_size**2
         shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
-        self.weight = nn.Parameter(torch.empty(shape).uniform_(-1, 1) * math.sqrt(3 / fan_in))
+        bound = gain * math.sqrt(3 / fan_in)
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.groups = groups
         self.weight_bits: int | None = None

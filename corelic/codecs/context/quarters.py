@@ -54,22 +54,15 @@ class Quarters(ContextModel):
         self.hyper_features = spec.width
         self.latent_channels = spec.latent_channels
         self.quarter = spec.latent_channels // 4
+        # Latents reach hundreds, hyper features do not: hence the small gains.
         self.inputs = nn.ModuleList(
-            GridConv2d(spec.latent_channels, spec.width) for _ in range(self.steps - 1)
+            GridConv2d(spec.latent_channels, spec.width, gain=0.1) for _ in range(self.steps - 1)
         )
         self.trunk = GridBlock(spec.width, spec.kernel_size, spec.gate_channels)
         self.heads = nn.ModuleList(
-            nn.ModuleList(GridConv2d(spec.width, 2 * self.quarter) for _ in PHASES)
+            nn.ModuleList(GridConv2d(spec.width, 2 * self.quarter, gain=0.1) for _ in PHASES)
             for _ in range(self.steps)
         )
-        for layer in self.inputs:
-            assert isinstance(layer, GridConv2d)
-            layer.weight.data.mul_(0.1)  # latents reach hundreds, hyper features do not
-        for heads in self.heads:
-            assert isinstance(heads, nn.ModuleList)
-            for head in heads:
-                assert isinstance(head, GridConv2d)
-                head.weight.data.mul_(0.1)
 
     def masks(self, shape: torch.Size) -> list[Tensor]:
         masks = torch.zeros((self.steps, *shape[1:]), dtype=torch.bool)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,17 +60,18 @@ def dct_matrix() -> Tensor:
     Columns are ordered as `pixel_unshuffle(x, 8)` orders the pixels of a patch: colour, row,
     column. YCbCr here is the orthonormal opponent basis, not BT.601.
     """
-    k = torch.arange(PATCH, dtype=torch.float64)
-    basis = torch.cos(math.pi / PATCH * (k[None, :] + 0.5) * k[:, None]) * math.sqrt(2 / PATCH)
+    # NumPy, because networks are also built on torch's meta device, which has no numbers and
+    # takes a second to import what it needs to pretend.
+    k = np.arange(PATCH)
+    basis = np.cos(np.pi / PATCH * (k[None, :] + 0.5) * k[:, None]) * math.sqrt(2 / PATCH)
     basis[0] /= math.sqrt(2)
-    colour = torch.tensor([[1.0, 1.0, 1.0], [-1.0, -1.0, 2.0], [2.0, -1.0, -1.0]]).double()
-    colour[2] = torch.tensor([1.0, -1.0, 0.0]).double()
-    colour = colour / colour.norm(dim=1, keepdim=True)
-    rows = torch.einsum("ac,iu,jv->aijcuv", colour, basis, basis)
+    colour = np.array([[1.0, 1.0, 1.0], [-1.0, -1.0, 2.0], [1.0, -1.0, 0.0]])
+    colour /= np.linalg.norm(colour, axis=1, keepdims=True)
+    rows = np.einsum("ac,iu,jv->aijcuv", colour, basis, basis)
     rows = rows.reshape(3, PATCH * PATCH, 3 * PATCH * PATCH)
-    order = torch.argsort((k[:, None] + k[None, :]).flatten(), stable=True)
+    order = np.argsort((k[:, None] + k[None, :]).flatten(), kind="stable")
     # Frequencies outermost, so that a prefix of the rows is a coarser picture in all colours.
-    return rows[:, order].transpose(0, 1).reshape(3 * PATCH * PATCH, -1)
+    return torch.from_numpy(rows[:, order].transpose(1, 0, 2).reshape(3 * PATCH * PATCH, -1))
 
 
 def channels_last(x: Tensor) -> Tensor:
