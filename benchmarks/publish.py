@@ -60,7 +60,7 @@ def speed_table(speed: dict[str, Any], name: str) -> str:
         "| | encode | decode |",
         "|---|---|---|",
         f"| `{name}` | {encode_s:.2f} s | {decode_s:.2f} s |",
-        f"| compressai `mbt2018-mean`, quality 4 | {peer_encode_s:.2f} s | {peer_decode_s:.2f} s |",
+        f"| {speed['peer']} | {peer_encode_s:.2f} s | {peer_decode_s:.2f} s |",
         f"| ratio | {encode_s / peer_encode_s:.2f} | {decode_s / peer_decode_s:.2f} |",
         "",
         f"Seconds per Kodak picture on {speed['machine']['threads']} threads of "
