@@ -58,6 +58,8 @@ def test_a_run_from_recipe_to_picture(corelic: Program, recipe: str) -> None:
     # The same checkpoint is the same weights, hence the same files.
     assert json.loads(again.stdout)["fingerprint"] == found["fingerprint"]
     assert corelic("encode", "photo.png", "--codec", "mine.safetensors").exit_code == 0
+    # Not the published generation 1: one codec name and generation are one set of weights.
+    assert json.loads(corelic("info", "photo.clc", "--json").stdout)[0]["generation"] == 0
     lost = corelic("decode", "photo.clc", "-o", "lost.png")
     assert lost.exit_code == 1 and found["fingerprint"] in lost.stderr
     assert (
