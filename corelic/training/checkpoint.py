@@ -16,7 +16,7 @@ from corelic.errors import BadWeightsError
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run has come; with the recipe it fixes all that follows."""
+    """How far a run has come."""
 
     step: int
     elapsed_s: float  # of training, not of the clock

@@ -2,8 +2,9 @@
 
     crops ─► codec.forward at a random quality per sample ─► bits + λ·255²·MSE ─► Adam ─► average
 
-Batch, noise and qualities of a step follow from seed and step alone, so that a resumed run sees
-what an uninterrupted one would have seen.
+Pictures, noise and qualities of a step follow from seed, step and stage. Stage and learning rate
+follow the training time spent so far, which no two runs spend alike: a resumed run goes on where
+it was, but does not repeat an uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
