@@ -52,8 +52,13 @@ class Weights:
     fingerprint: bytes
 
 
-def pack(codec: LearnedImageCodec, card: dict[str, Any]) -> bytes:
-    """The weights file of an exact codec. `card` is kept as JSON, for people."""
+def pack(
+    codec: LearnedImageCodec, card: dict[str, Any], *, latent_tables: FrequencyTables | None = None
+) -> bytes:
+    """The weights file of an exact codec. `card` is kept as JSON, for people.
+
+    latent_tables  one per scale index; by default Gaussian
+    """
     if not codec.exact:
         raise ValueError("freeze the codec first: files are read with exact arithmetic")
     tensors: dict[str, Tensor] = {}
@@ -76,7 +81,7 @@ def pack(codec: LearnedImageCodec, card: dict[str, Any]) -> bytes:
             tensors[name] = (tensor.double() / GAIN_UNIT).round().to(torch.int32)
         else:
             tensors[name] = tensor if _stays_float32(name) else tensor.half()
-    both = {"latent": gaussian_tables(), "hyper": codec.prior.tables()}
+    both = {"latent": latent_tables or gaussian_tables(), "hyper": codec.prior.tables()}
     for kind, tables in both.items():
         for field in TABLE_FIELDS:
             tensors[f"tables.{kind}.{field}"] = torch.from_numpy(getattr(tables, field).copy())

@@ -4,13 +4,15 @@
     export     scales, learned densities     ──► integer tables, shipped, never recomputed
 
 Two families. Latents: Gaussians centred on a mean that the context predicts, one table per scale
-(Minnen et al., NeurIPS 2018, arXiv:1809.02736). Hyper-latents: a learned density per channel and
+(Minnen et al., NeurIPS 2018, arXiv:1809.02736); the tables that ship are fitted to the symbols of
+the trained codec, which are a little more peaked. Hyper-latents: a learned density per channel and
 rate node, a mixture of logistics.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,8 @@ SCALE_MAX = 128.0
 SCALES = 64  # a step of 12 %: at most 0.2 % more bits than exact scales
 LIKELIHOOD_MIN = 1e-9
 TAIL_MASS = 2.0**-14  # outside a table, both sides together; those symbols escape
+MAX_COUNTED = 600  # in magnitude: beyond the edge of every table of a Gaussian
+PRIOR_COUNT = 500.0  # symbols that a Gaussian is worth when tables are fitted to what was seen
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALES - 1)
 
 
@@ -83,7 +87,27 @@ def integer_frequencies(mass: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
 
 def gaussian_tables() -> FrequencyTables:
     """One table per scale index, for symbols = value − mean."""
+    masses, lows = zip(*_gaussians(), strict=True)
+    return tables_of([integer_frequencies(mass) for mass in masses], lows)
+
+
+def fitted_tables(counts: npt.NDArray[np.int64]) -> FrequencyTables:
+    """As `gaussian_tables`, but with the frequencies that a trained codec's symbols really have.
+
+    counts (SCALES, 2 · MAX_COUNTED + 1), how often each symbol came with each scale index. What
+    was hardly seen stays Gaussian, and both signs are held to be equally likely.
+    """
     rows, lows = [], []
+    for (mass, low), seen in zip(_gaussians(), counts + counts[:, ::-1], strict=True):
+        inside = seen[MAX_COUNTED + low : MAX_COUNTED - low + 1]
+        observed = np.append(inside, seen.sum() - inside.sum())
+        rows.append(integer_frequencies(observed + PRIOR_COUNT * mass / mass.sum()))
+        lows.append(low)
+    return tables_of(rows, lows)
+
+
+def _gaussians() -> Iterator[tuple[npt.NDArray[np.float64], int]]:
+    """Per scale index: masses of the symbols from the lowest, then of the escape; the lowest."""
     for scale in SCALE_MIN * np.exp(np.arange(SCALES) * LOG_SCALE_STEP):
         # Tail mass at ±edge is TAIL_MASS: 4.0 standard deviations.
         edge = max(1, math.ceil(4.0 * scale))
@@ -92,12 +116,10 @@ def gaussian_tables() -> FrequencyTables:
         upper = torch.special.ndtr((borders + 0.5) / scale)
         left = (upper - torch.special.ndtr((borders - 0.5) / scale)).numpy()
         mass = np.concatenate([left, left[-2::-1]])
-        rows.append(integer_frequencies(np.append(mass, max(1 - mass.sum(), TAIL_MASS / 64))))
-        lows.append(-edge)
-    return tables_of(rows, lows)
+        yield np.append(mass, max(1 - mass.sum(), TAIL_MASS / 64)), -edge
 
 
-def tables_of(rows: list[npt.NDArray[np.int32]], lows: list[int]) -> FrequencyTables:
+def tables_of(rows: Sequence[npt.NDArray[np.int32]], lows: Sequence[int]) -> FrequencyTables:
     """Tables of unequal sizes as one set."""
     from corelic.entropy.coder import FrequencyTables
 

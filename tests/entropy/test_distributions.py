@@ -13,11 +13,13 @@ from corelic.entropy.coder import FrequencyTables, Segment
 from corelic.entropy.distributions import (
     LIKELIHOOD_MIN,
     LOG_SCALE_STEP,
+    MAX_COUNTED,
     SCALE_MAX,
     SCALE_MIN,
     SCALES,
     TAIL_MASS,
     FactorisedPrior,
+    fitted_tables,
     gaussian_bits,
     gaussian_tables,
     integer_frequencies,
@@ -122,6 +124,35 @@ def test_coding_gaussians_costs_what_the_likelihood_says(deviation: float) -> No
     segment = Segment(symbols.numpy().astype(np.int32), rows, TABLES)
     bits = 8 * len(coder.encode([segment]))
     assert estimate * 0.995 - 64 <= bits <= estimate * 1.005 + 64
+
+
+def test_tables_fitted_to_nothing_are_gaussian() -> None:
+    fitted = fitted_tables(np.zeros((SCALES, 2 * MAX_COUNTED + 1), dtype=np.int64))
+    assert np.array_equal(fitted.low, TABLES.low)
+    assert np.abs(fitted.frequencies - TABLES.frequencies).max() <= 1
+
+
+@pytest.mark.parametrize("deviation", [0.4, 2.5, 40.0])
+def test_fitted_tables_save_what_the_gaussian_wastes(deviation: float) -> None:
+    """Laplacian symbols, coded with the tables of a Gaussian and with their own."""
+    random = np.random.default_rng(0)
+    row = round(index_of(deviation))
+    symbols = np.round(random.laplace(0, deviation / math.sqrt(2), (2, SAMPLES))).astype(np.int32)
+    counts = np.zeros((SCALES, 2 * MAX_COUNTED + 1), dtype=np.int64)
+    counts[row] = np.bincount(symbols[0] + MAX_COUNTED, minlength=counts.shape[1])
+    rows = np.full(SAMPLES, row, dtype=np.uint8)
+
+    def bits(tables: FrequencyTables) -> int:
+        return 8 * len(coder.encode([Segment(symbols[1], rows, tables)]))
+
+    frequency = np.unique(symbols[1], return_counts=True)[1] / SAMPLES
+    entropy = -SAMPLES * (frequency * np.log2(frequency)).sum()
+    assert bits(TABLES) > 1.01 * entropy
+    assert bits(fitted_tables(counts)) < 1.003 * entropy + 64
+
+
+def test_the_widest_table_ends_before_counting_does() -> None:
+    assert TABLES.low.min() > -MAX_COUNTED
 
 
 @pytest.mark.parametrize("deviation", DEVIATIONS)
