@@ -2,6 +2,7 @@
 
 BIN := .venv/bin
 CODEC ?= swift
+MINUTES ?= 25
 
 # `command -v` is not enough: a version manager's shim exists even where its Python does not.
 USABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3 python; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs
+.PHONY: help demo test lint bench docs campaign
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ lint: .venv/.dev ## run what pre-commit runs, on everything
 
 bench: .venv/.dev ## measure CODEC=swift on Kodak, real files; one JSON under benchmarks/results
 	$(BIN)/python benchmarks/kodak.py --codec $(CODEC)
+
+campaign: .venv/.dev ## train swift for MINUTES=25 more, measure it, add a line to recipes/CAMPAIGN.md
+	$(BIN)/python benchmarks/campaign.py --minutes $(MINUTES)
 
 docs: .venv/.dev ## run every example of README.md and docs/, check every link
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -21,6 +21,7 @@
     ├── QualityError (ValueError)               a quality outside 0 to 100
     ├── OutputError (OSError)                   a result that cannot be written
     ├── RecipeError (ValueError)                a training recipe that makes no sense
+    ├── TrainingError (RuntimeError)            a training run that cannot go on
     └── DeviceError (RuntimeError)              a device that is not here or does not do
 
 Catch ours, or the builtin in brackets. Each message is one sentence that says what was found and
@@ -293,6 +294,17 @@ class RecipeError(CorelicError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}"
+
+
+class TrainingError(CorelicError, RuntimeError):
+    """A training run that cannot go on; `reason` is a sentence for whoever started it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class DeviceError(CorelicError, RuntimeError):

@@ -1,23 +1,23 @@
 """corelic train"""
 
-from dataclasses import replace
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from typer import Argument, Option
 
 from corelic.cli import options
 from corelic.cli.show import print_json
 from corelic.errors import OutputError
+
+if TYPE_CHECKING:
+    from corelic.training.trainer import Progress
 
 
 def train(
@@ -30,70 +30,111 @@ def train(
         Option(help="Pictures or tar shards; default: the recipe's name in CORELIC_DATA."),
     ] = None,
     minutes: Annotated[
-        float | None, Option(min=0.01, help="Length of the run; default: the recipe's.")
+        float | None,
+        Option(min=0.01, help="Fit a fresh run into about so long; default: the recipe's steps."),
+    ] = None,
+    start: Annotated[
+        str | None, Option(help="Weights to go on from, by name or path; default: the recipe's.")
     ] = None,
     resume: Annotated[bool, Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    stop_after: Annotated[
+        float, Option(min=0.01, help="Pause after so many minutes; --resume goes on.")
+    ] = math.inf,
+    validate_on: Annotated[
+        Path | None,
+        Option("--validate", help="Folder of pictures to measure at the end; default: held out."),
+    ] = None,
+    anchor: Annotated[
+        Path | None, Option(help="A curve (JSON) to give the BD-rate against at the end.")
+    ] = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Train a codec: checkpoints, a CSV log, and at the end a weights file, measured.
+    """Train a codec: checkpoints, logs, and at the end a weights file, measured.
 
-    Interrupt it when you like: --resume goes on from the last checkpoint.
+    Interrupt it when you like: --resume goes on from the last checkpoint, and ends as an
+    uninterrupted run would. Start it with torchrun for several GPUs or machines.
 
     \b
     Examples:
-      corelic train recipes/swift.yaml
-      corelic train recipes/swift.yaml --data photos/ --minutes 30 --run runs/short
+      corelic train recipes/tiny.yaml --data photos/ --minutes 5
+      corelic train recipes/swift.yaml --start swift --minutes 60 --run runs/longer
       corelic train recipes/swift.yaml --resume
+      torchrun --nproc-per-node 4 -m corelic train recipes/swift.yaml
     """
     from corelic.codecs.files import device_of
+    from corelic.eval.rate_distortion import bd_rate, read_curve
+    from corelic.training import checkpoint
     from corelic.training.export import export
+    from corelic.training.logs import write_logs
     from corelic.training.recipe import load_recipe
     from corelic.training.setup import Setup, find_source
-    from corelic.training.trainer import Trainer, write_log
-    from corelic.training.validation import validate
+    from corelic.training.trainer import Trainer
+    from corelic.training.validation import curve_of, held_out, pictures_in, validate
 
     folder = run if run is not None else Path("runs") / recipe.stem
-    if (folder / "checkpoint.safetensors").exists() and not resume:
+    going_on = checkpoint.exists(folder)
+    if going_on and not resume:
         raise OutputError(str(folder), "holds a run; give --resume to go on, or another --run")
-    chosen = load_recipe(recipe)
-    if minutes is not None:
-        chosen = replace(chosen, minutes=minutes)
-    setup = Setup(chosen, find_source(chosen, data))
+    against = read_curve(anchor) if anchor is not None else None
     device_of(device)  # says so if it is not here
+    if going_on:
+        # The plan was made when the run began: another one would make it another run.
+        setup = Setup.load(folder)
+    else:
+        chosen = load_recipe(recipe)
+        chosen = replace(chosen, start=start) if start is not None else chosen
+        setup = Setup(chosen, find_source(chosen, data))
     trainer = Trainer(setup, folder, device=device)
-    console = Console(stderr=True)
+    if minutes is not None and not going_on:
+        trainer.fit_to(minutes)
+    rows = write_logs(folder, trainer.run(stop_after_s=60 * stop_after))
+    if not trainer.fabric.is_global_zero:
+        for _ in rows:
+            pass
+        return
+    show_progress(rows, trainer.recipe.steps)
+    weights = folder / f"{trainer.recipe.codec}.safetensors"
+    exported = export(folder, weights, overwrite=True)
+    pictures = pictures_in(validate_on) if validate_on else held_out(setup.open_cache(folder))
+    found = list(validate(weights, pictures, device=device))
+    compared = bd_rate(against, curve_of(found, weights.stem)) if against and found else None
+    if as_json:
+        print_json(
+            {
+                "weights": str(weights),
+                "fingerprint": exported.fingerprint,
+                "steps": trainer.position.step,
+                "validation": [asdict(row) for row in found],
+                "bd_rate": None if compared is None else asdict(compared),
+            }
+        )
+        return
+    table = Table("quality", "bpp", "PSNR", title=f"{len(pictures)} pictures, from file bytes")
+    for row in found:
+        table.add_row(f"{row.quality:g}", f"{row.rate_bpp:.3f}", f"{row.psnr_db:.2f} dB")
+    Console().print(table)
+    if compared is not None and against is not None:
+        print(
+            f"BD-rate against {against.name}: {compared.percent:+.2f} % "
+            f"over {compared.low_db:.1f} … {compared.high_db:.1f} dB"
+        )
+    print(f"{weights}: {exported.file_bytes:,} bytes, fingerprint {exported.fingerprint}")
+
+
+def show_progress(rows: "Iterable[Progress]", steps: int) -> None:
+    """A bar on standard error: steps per second, loss, rate, PSNR, time left."""
     columns = (
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.description}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("starting", total=1.0)
-        for step in write_log(folder / "log.csv", trainer.run()):
+    with ProgressBar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("starting", total=steps)
+        for row in rows:
             text = (
-                f"step {step.position.step:,}, {step.steps_per_s:.2f} steps/s, "
-                f"loss {step.loss:.3f}, {step.rate_bpp:.3f} bpp, {step.psnr_db:.2f} dB"
+                f"step {row.position.step:,} of {steps:,}, {row.steps_per_s:.2f} steps/s, "
+                f"loss {row.loss:.3f}, {row.rate_bpp:.3f} bpp, {row.psnr_db:.2f} dB"
             )
-            bar.update(task, completed=step.share, description=text)
-    weights = folder / f"{chosen.codec}.safetensors"
-    exported = export(folder, weights, overwrite=True)
-    rows = list(validate(weights, setup.open_cache(folder), device=device))
-    if as_json:
-        print_json(
-            {
-                "weights": str(weights),
-                "fingerprint": exported.fingerprint,
-                "validation": [
-                    {"quality": row.quality, "rate_bpp": row.rate_bpp, "psnr_db": row.psnr_db}
-                    for row in rows
-                ],
-            }
-        )
-        return
-    table = Table("quality", "bpp", "PSNR", title="held-out photographs, from file bytes")
-    for row in rows:
-        table.add_row(f"{row.quality:g}", f"{row.rate_bpp:.3f}", f"{row.psnr_db:.2f} dB")
-    Console().print(table)
-    print(f"{weights}: {exported.file_bytes:,} bytes, fingerprint {exported.fingerprint}")
+            bar.update(task, completed=row.position.step, description=text)

@@ -1,17 +1,30 @@
-"""Checkpoints: tensors in safetensors, everything else in JSON; written whole or not at all."""
+"""Checkpoints: tensors in safetensors, everything else in JSON; written whole or not at all.
+
+    run/checkpoint.json ─► run/checkpoint-000500-3fa1/ ─► 00.safetensors, 01.safetensors, …
+    (position, folder)     (weights, averages, moments; no file above 16 MiB)
+
+The JSON is replaced last, so it always names a complete folder.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from corelic.errors import BadWeightsError
+from corelic.errors import BadWeightsError, OutputError
+
+INDEX = "checkpoint.json"
+SHARD_BYTES = 15 * 2**20  # of tensors: with its header a file stays under 16 MiB
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,7 @@ class Position:
     """How far a run has come."""
 
     step: int
-    elapsed_s: float  # of training, not of the clock
+    elapsed_s: float  # in steps, pauses not counted
     crops: int
     pixels: int
     skipped_steps: int  # gradients that were not finite
@@ -32,15 +45,44 @@ def save(
     average: dict[str, Tensor],
     optimiser: dict[int, dict[str, Tensor]],
 ) -> None:
-    """Replaces the checkpoint in `folder`."""
+    """Replaces the checkpoint in `folder`; OutputError, and the old one kept, if it cannot."""
     tensors = {f"model.{name}": tensor for name, tensor in model.items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
     for index, moments in optimiser.items():
         tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in moments.items()}
-    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    temporary = folder / "checkpoint.tmp"
-    save_file(tensors, temporary, metadata={"position": json.dumps(asdict(position))})
-    os.replace(temporary, folder / "checkpoint.safetensors")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # A name of its own: the index must never name a folder that is being written.
+    shards = folder / f"checkpoint-{position.step:06}-{secrets.token_hex(2)}"
+    try:
+        shards.mkdir()
+        for number, part in enumerate(_parts(tensors)):
+            save_file(part, shards / f"{number:02}.safetensors")
+        temporary = folder / f"{INDEX}.tmp"
+        temporary.write_text(json.dumps({"folder": shards.name, "position": asdict(position)}))
+        os.replace(temporary, folder / INDEX)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(str(shards), f"the checkpoint cannot be written ({error})") from error
+    for old in folder.glob("checkpoint-*"):
+        if old != shards:
+            shutil.rmtree(old)
+
+
+def _parts(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """All of them, in order, as few as it takes with none above SHARD_BYTES."""
+    part: dict[str, Tensor] = {}
+    room = SHARD_BYTES
+    for name, tensor in tensors.items():
+        if part and tensor.nbytes > room:
+            yield part
+            part, room = {}, SHARD_BYTES
+        part[name] = tensor
+        room -= tensor.nbytes
+    yield part
+
+
+def exists(folder: Path) -> bool:
+    """Whether a run was begun there."""
+    return (folder / INDEX).exists()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +97,22 @@ class Checkpoint:
 
 def load(folder: Path) -> Checkpoint:
     """The checkpoint of a run; BadWeightsError if there is none or it cannot be read."""
-    from safetensors import SafetensorError, safe_open
-
-    path = folder / "checkpoint.safetensors"
+    index = folder / INDEX
     try:
-        with safe_open(path, framework="pt") as file:
-            position = Position(**json.loads(file.metadata()["position"]))
-        tensors = load_file(path)
+        plain = json.loads(index.read_text())
+        position = Position(**plain["position"])
+        tensors: dict[str, Tensor] = {}
+        for path in sorted((folder / Path(plain["folder"]).name).glob("*.safetensors")):
+            tensors |= load_file(path)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BadWeightsError(str(path), f"is not a readable checkpoint ({error})") from error
+        raise BadWeightsError(str(index), f"is not a readable checkpoint ({error})") from error
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}}
     optimiser: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, rest = name.split(".", 1)
         if group == "optimiser":
-            index, key = rest.split(".", 1)
-            optimiser.setdefault(int(index), {})[key] = tensor
+            number, key = rest.split(".", 1)
+            optimiser.setdefault(int(number), {})[key] = tensor
         else:
             groups[group][rest] = tensor
     return Checkpoint(position, groups["model"], groups["average"], optimiser)

@@ -1,6 +1,6 @@
 """Photographs for training: decoded once into a memory-mapped cache, then cropped at random.
 
-folder or tar shards ──► cache.bin (uint8 RGB, one picture after another) + cache.json ──► crops
+pictures, tar shards, clips ──► cache.bin (uint8 RGB, one after another) + cache.json ──► crops
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tarfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,28 +24,71 @@ from torch import Tensor
 from corelic.errors import PictureError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+CLIP_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm"}
+FRAME_EVERY_S = 0.5  # of a clip: nearer ones show the same
+FRAME_MARK = "#"  # between the name of a clip and the number of its frame
 HELD_OUT_EVERY = 20
 
 
 def is_held_out(name: str) -> bool:
-    """One photograph in 20, by the hash of its name, is for validation and never trained on."""
-    return int(hashlib.sha1(name.encode()).hexdigest(), 16) % HELD_OUT_EVERY == 0
+    """One picture in 20, by the hash of its name, is for validation and never trained on.
+
+    Frames go with their clip.
+    """
+    file = name.partition(FRAME_MARK)[0]
+    return int(hashlib.sha1(file.encode()).hexdigest(), 16) % HELD_OUT_EVERY == 0
 
 
 def read_pictures(source: Path) -> Iterator[tuple[str, Image.Image]]:
-    """(name, RGB picture) of every picture in a folder and in its tar shards, sorted by name."""
+    """(name, RGB picture) of every picture in a folder, its tar shards and its clips.
+
+    Sorted by name of file. One that cannot be read is left out, with a warning.
+    """
     for path in sorted(source.iterdir()):
-        if path.suffix == ".tar":
+        suffix = path.suffix.lower()
+        if suffix == ".tar":
             with tarfile.open(path) as shard:
                 for member in shard:
-                    if Path(member.name).suffix.lower() in SUFFIXES:
+                    if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
                         content = shard.extractfile(member)
-                        assert content is not None  # a regular file: it has a picture's suffix
-                        with Image.open(io.BytesIO(content.read())) as image:
-                            yield Path(member.name).name, image.convert("RGB")
-        elif path.suffix.lower() in SUFFIXES:
-            with Image.open(path) as image:
-                yield path.name, image.convert("RGB")
+                        assert content is not None  # a regular file
+                        name = Path(member.name).name
+                        yield from _picture(name, io.BytesIO(content.read()))
+        elif suffix in SUFFIXES:
+            yield from _picture(path.name, path)
+        elif suffix in CLIP_SUFFIXES:
+            yield from _frames(path)
+
+
+def _picture(name: str, file: Path | io.BytesIO) -> Iterator[tuple[str, Image.Image]]:
+    try:
+        with Image.open(file) as image:
+            picture = image.convert("RGB")
+    except Exception as error:  # on damaged data Pillow's plug-ins raise even IndexError
+        warnings.warn(f"{name} is left out of training: {error}", stacklevel=2)
+        return
+    yield name, picture
+
+
+def _frames(path: Path) -> Iterator[tuple[str, Image.Image]]:
+    import av  # needed for clips alone
+
+    try:
+        with av.open(path) as clip:
+            due_s = 0.0
+            for number, frame in enumerate(clip.decode(video=0)):
+                if frame.time is None or frame.time >= due_s:
+                    picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+                    yield f"{path.name}{FRAME_MARK}{number}", picture
+                    due_s = (frame.time or due_s) + FRAME_EVERY_S
+    except av.FFmpegError as error:
+        warnings.warn(f"{path.name} is left out from here on: {error}", stacklevel=2)
+
+
+def listing(source: Path) -> str:
+    """Names, sizes and times of the files: what a cache of them follows from."""
+    files = [(path.name, path.stat()) for path in sorted(source.iterdir())]
+    return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files])
 
 
 @dataclass(frozen=True)
@@ -94,34 +138,42 @@ class PhotoCache:
 
 
 class Crops:
-    """Random square crops, flipped at random; batch number `step` is the same in every run."""
+    """Random square crops, flipped at random; sample i of step n is the same in every run.
 
-    def __init__(self, cache: PhotoCache, seed: int) -> None:
-        self.cache, self.seed = cache, seed
+    scale_max  a crop shows up to so many times its side, reduced: sharper than the photograph
+    """
+
+    def __init__(self, cache: PhotoCache, seed: int, scale_max: float = 1.0) -> None:
+        self.cache, self.seed, self.scale_max = cache, seed, scale_max
         self.entries = cache.split(held_out=False)
         if not self.entries:
             raise PictureError("the training data", "has only held-out pictures; add more")
         areas = np.array([entry.height_px * entry.width_px for entry in self.entries], float)
-        self.odds = areas / areas.sum()
+        self.odds = areas.cumsum() / areas.sum()
 
-    def batch(self, step: int, count: int, size_px: int) -> Tensor:
-        """(count, 3, size, size) float32 in [0, 1], channels last."""
-        random = np.random.default_rng((self.seed, step))
-        crops = np.empty((count, size_px, size_px, 3), dtype=np.uint8)
-        for position, choice in enumerate(random.choice(len(self.entries), count, p=self.odds)):
-            crops[position] = self.crop(self.entries[choice], size_px, random)
+    def batch(self, step: int, samples: range, size_px: int) -> Tensor:
+        """(samples, 3, size, size) float32 in [0, 1], channels last."""
+        crops = np.empty((len(samples), size_px, size_px, 3), dtype=np.uint8)
+        for place, sample in enumerate(samples):
+            # By sample: however many processes share a step, together they see the same crops.
+            crops[place] = self.crop(np.random.default_rng((self.seed, step, sample)), size_px)
         return torch.from_numpy(crops).permute(0, 3, 1, 2).float().div_(255)
 
-    def crop(
-        self, entry: Entry, size_px: int, random: np.random.Generator
-    ) -> npt.NDArray[np.uint8]:
-        picture = self.cache.picture(entry)
-        short = size_px - np.minimum(picture.shape[:2], size_px)
+    def crop(self, random: np.random.Generator, size_px: int) -> npt.NDArray[np.uint8]:
+        """(size, size, 3) of a photograph chosen by its area."""
+        choice = np.searchsorted(self.odds, random.random(), side="right")
+        picture = self.cache.picture(self.entries[choice])
+        shown_px = round(size_px * self.scale_max ** random.random())
+        shown_px = max(size_px, min(shown_px, *picture.shape[:2]))
+        short = shown_px - np.minimum(picture.shape[:2], shown_px)
         if short.any():
             picture = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
-        row = random.integers(picture.shape[0] - size_px + 1)
-        column = random.integers(picture.shape[1] - size_px + 1)
-        crop = picture[row : row + size_px, column : column + size_px]
+        row = random.integers(picture.shape[0] - shown_px + 1)
+        column = random.integers(picture.shape[1] - shown_px + 1)
+        crop = picture[row : row + shown_px, column : column + shown_px]
+        if shown_px > size_px:
+            reduced = Image.fromarray(crop).resize((size_px, size_px), Image.Resampling.LANCZOS)
+            crop = np.asarray(reduced)
         if random.random() < 0.5:
             crop = crop[:, ::-1]
         return crop

@@ -1,6 +1,7 @@
 """From a finished run to a weights file: average, calibrate, move to the grid, pack.
 
-checkpoint ─► averaged weights ─► ranges of activations on training photographs ─► grid ─► file
+checkpoint ─► averaged weights ─► ranges of activations on training photographs ─► grid
+           ─► frequencies of symbols on more of them ─► file
 """
 
 from __future__ import annotations
@@ -8,13 +9,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from corelic.codecs import store
-from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.rate import NODES, QUALITY_MAX
+from corelic.codecs.learned import LearnedImageCodec, straight_through_round
+from corelic.codecs.rate import NODES, QUALITY_MAX, nearest_node
 from corelic.codecs.registry import find_spec
 from corelic.entropy import grid
+from corelic.entropy.coder import FrequencyTables
+from corelic.entropy.distributions import MAX_COUNTED, SCALES, fitted_tables
 from corelic.entropy.grid import AccumulatorBound
 from corelic.jobs import atomic_write
 from corelic.training import checkpoint
@@ -42,9 +46,27 @@ def calibrate(codec: LearnedImageCodec, crops: Crops) -> None:
     grid.watch(codec.parsing_path, True)
     for node in range(NODES):
         # A step number that training never reaches.
-        x = crops.batch(2**32 + node, CALIBRATION_CROPS, CALIBRATION_CROP_PX)
+        x = crops.batch(2**32 + node, range(CALIBRATION_CROPS), CALIBRATION_CROP_PX)
         codec(x, torch.full((len(x),), node * QUALITY_MAX / (NODES - 1)))
     grid.watch(codec.parsing_path, False)
+
+
+@torch.no_grad()
+def fit_tables(codec: LearnedImageCodec, crops: Crops) -> FrequencyTables:
+    """Frequencies of the symbols that an exact codec gives for training photographs."""
+    counts = np.zeros((SCALES, 2 * MAX_COUNTED + 1), dtype=np.int64)
+    for node in range(NODES):
+        # Neither training nor `calibrate` reaches this step number.
+        x = crops.batch(2**32 + NODES + node, range(CALIBRATION_CROPS), CALIBRATION_CROP_PX)
+        quality = torch.full((len(x),), node * QUALITY_MAX / (NODES - 1))
+        y = codec.latents_of(x, quality)
+        z_hat = straight_through_round(codec.hyper_latents_of(y))
+        hyper = codec.hyper_synthesis(codec.for_parsing(z_hat), nearest_node(quality))
+        y_hat, parameters = codec.predict(codec.for_parsing(y), hyper)
+        symbols = (y_hat - parameters.mean).long().clamp(-MAX_COUNTED, MAX_COUNTED) + MAX_COUNTED
+        place = parameters.scale_index.long() * counts.shape[1] + symbols
+        counts += place.flatten().bincount(minlength=counts.size).numpy().reshape(counts.shape)
+    return fitted_tables(counts)
 
 
 def export(run: Path, output: Path, *, generation: int = 0, overwrite: bool = False) -> Exported:
@@ -55,11 +77,12 @@ def export(run: Path, output: Path, *, generation: int = 0, overwrite: bool = Fa
     setup = Setup.load(run)
     spec = replace(find_spec(setup.recipe.codec), generation=generation)
     codec = averaged_codec(run, spec)
-    calibrate(codec, Crops(setup.open_cache(run), setup.recipe.seed))
+    crops = Crops(setup.open_cache(run), setup.recipe.seed)
+    calibrate(codec, crops)
     bounds = codec.freeze()
     position = asdict(checkpoint.load(run).position)
     card = {"recipe": asdict(setup.recipe), "position": position, "device": setup.device}
-    data = store.pack(codec, card)
+    data = store.pack(codec, card, latent_tables=fit_tables(codec, crops))
     # Read back before it is written: what cannot be loaded is not published.
     weights = store.unpack(data, str(output))
     atomic_write(output, data, overwrite=overwrite)

@@ -1,14 +1,21 @@
-"""A training recipe: every number of a run, in one frozen tree, read from YAML."""
+"""A training recipe: every number of a run, in one frozen tree, read from YAML.
+
+A recipe counts steps, not minutes, so that an interrupted run ends with the very weights of an
+uninterrupted one. `fit_to_minutes` makes it longer or shorter for the machine that is there.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import yaml
 
 from corelic.errors import RecipeError
+
+MS_SSIM_MIN_PX = 161  # five scales of an 11-pixel window
 
 
 class Strict:
@@ -27,17 +34,23 @@ def require(sound: bool, wanted: str) -> None:
 class Stage(Strict):
     """A stretch of the run with crops of one size."""
 
-    share: float  # of the run's length; all stages together make 1
-    batch: int
+    steps: int
+    batch: int  # crops per step, over all processes and all passes
     crop_px: int
+    passes: int = 1  # forward and backward passes that share a step, to save memory
 
     def __post_init__(self) -> None:
-        require(self.share > 0 and self.batch > 0 and self.crop_px > 0, "numbers above 0")
+        numbers = self.steps, self.batch, self.crop_px, self.passes
+        require(min(numbers) > 0, "numbers above 0")
+        require(self.batch % self.passes == 0, "a batch that its passes divide")
 
 
 @dataclass(frozen=True)
 class Optimiser(Strict):
-    """Adam, with warm-up, a constant stretch, then a cosine down to `final_share`."""
+    """Adam, with warm-up, a constant stretch, then a cosine down to `final_share`.
+
+    After a warm start the warm-up gives Adam its moments back before the weights move far.
+    """
 
     learning_rate: float
     beta1: float
@@ -57,37 +70,65 @@ class Optimiser(Strict):
 
 @dataclass(frozen=True)
 class Loss(Strict):
-    """Rate + λ · 255² · MSE at a random quality per sample, weighted by (pivot / λ)^exponent."""
+    """Rate + λ · distortion at a random quality per sample, weighted by (pivot / λ)^exponent.
+
+    Distortion is 255² · MSE, or 1250 · (1 − MS-SSIM): with that factor one λ means about the same
+    rate for both (the pairs of λ that CompressAI trains with have ratios from 1222 to 1333).
+    """
 
     pivot_lambda: float
     exponent: float
+    distortion: Literal["mse", "ms-ssim"] = "mse"
 
 
 @dataclass(frozen=True)
 class Recipe(Strict):
-    """One run. Its length is `minutes` of training time, checkpoints and pauses not counted."""
+    """One run.
+
+    start      name or path of weights to go on from; None for a fresh codec
+    scale_max  photographs are shown at random scales from 1 to 1 / scale_max
+    precision  of the networks while training; "32-true" repeats a run bit for bit on CPUs
+    """
 
     codec: str
     seed: int
-    data: str  # a folder below the data folder, with pictures or tar shards
-    minutes: float
+    data: str  # a folder below the data folder, with pictures, tar shards or clips
     stages: tuple[Stage, ...]
     optimiser: Optimiser
     loss: Loss
+    start: str | None = None
+    scale_max: float = 1.0
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        require(self.minutes > 0 and self.seed >= 0, "minutes above 0 and a seed from 0 up")
+        require(self.seed >= 0 and self.checkpoint_minutes > 0, "a seed from 0 up, minutes above 0")
         require(bool(self.stages), "at least one stage")
+        require(1 <= self.scale_max <= 8, "a scale_max from 1 to 8")
+        if self.loss.distortion == "ms-ssim":
+            small = min(stage.crop_px for stage in self.stages)
+            require(small >= MS_SSIM_MIN_PX, f"crops of {MS_SSIM_MIN_PX} pixels for MS-SSIM")
 
-    def stage_at(self, progress: float) -> Stage:
-        """progress in [0, 1] -> the stage it falls in."""
-        end = 0.0
+    @property
+    def steps(self) -> int:
+        """Of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage of a step, counted from 0; the last one from there on."""
         for stage in self.stages:
-            end += stage.share
-            if progress < end:
+            if step < stage.steps:
                 return stage
+            step -= stage.steps
         return self.stages[-1]
+
+
+def fit_to_minutes(recipe: Recipe, minutes: float, step_s: Sequence[float]) -> Recipe:
+    """The same stages, longer or shorter by one factor; step_s: seconds per step of each."""
+    planned_s = sum(stage.steps * each for stage, each in zip(recipe.stages, step_s, strict=True))
+    factor = 60 * minutes / planned_s
+    stages = (replace(one, steps=max(1, round(one.steps * factor))) for one in recipe.stages)
+    return replace(recipe, stages=tuple(stages))
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -110,7 +151,4 @@ def recipe_of(content: object, source: str) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the recipe"
         raise RecipeError(source, f"{where}: {first['msg']}") from error
-    total = sum(stage.share for stage in recipe.stages)
-    if abs(total - 1) > 1e-6:
-        raise RecipeError(source, f"stages: shares add up to {total:g}, must be 1")
     return recipe

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from corelic.errors import BadWeightsError, PictureError
-from corelic.training.data import PhotoCache
+from corelic.training.data import PhotoCache, listing
 from corelic.training.recipe import Recipe, recipe_of
 
 DATA_VARIABLE = "CORELIC_DATA"
@@ -41,7 +41,7 @@ class Setup:
     def open_cache(self, run: Path) -> PhotoCache:
         """Decoded pictures, beside the run's folder, so that runs share them."""
         source = self.source.resolve()
-        key = hashlib.sha1(str(source).encode()).hexdigest()[:8]
+        key = hashlib.sha1(f"{source}{listing(source)}".encode()).hexdigest()[:8]
         return PhotoCache.build(source, run.resolve().parent / f"cache-{source.name}-{key}")
 
 

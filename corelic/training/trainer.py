@@ -1,41 +1,47 @@
 """One run: a recipe, a folder, and a codec that gets better.
 
-    crops ─► codec.forward at a random quality per sample ─► bits + λ·255²·MSE ─► Adam ─► average
+    crops ─► codec.forward at a random quality per sample ─► loss ─► Adam ─► average of weights
 
-Pictures, noise and qualities of a step follow from seed, step and stage. Stage and learning rate
-follow the training time spent so far, which no two runs spend alike: a resumed run goes on where
-it was, but does not repeat an uninterrupted one bit for bit.
+Everything follows from the recipe and the number of the step: crops, qualities, noise, stage and
+learning rate. So a run that was killed and resumed ends like one that was not, bit for bit in
+float32 on CPUs. Under `torchrun` each process takes its share of every step's crops.
 """
 
 from __future__ import annotations
 
-import csv
 import math
+import os
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.codecs.registry import find_spec
-from corelic.errors import BadWeightsError
+from corelic.errors import BadWeightsError, TrainingError
 from corelic.training import checkpoint
 from corelic.training.checkpoint import Position
 from corelic.training.data import Crops
-from corelic.training.recipe import Loss, Recipe
+from corelic.training.loss import Objective
+from corelic.training.recipe import Recipe, Stage, fit_to_minutes
 from corelic.training.setup import Setup
 
 START_CROPS = 256  # for the statistics that a codec starts from
 START_CROP_PX = 256
+START_STEP = 2**32 - 1  # the number of their step: training never gets there
 LOG_EVERY_STEPS = 100
 MAX_SKIPPED_STEPS = 100
 PAUSE_S = 3.0  # a step that took longer means that the process was paused, and counts as this
+TIMED_STEPS = 6  # per stage, to tell how long it takes; the first ones warm up
+WARM_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +53,32 @@ class Progress:
     loss: float
     rate_bpp: float
     psnr_db: float
+    learning_rate: float
     steps_per_s: float
 
 
-def lambda_of(spec: CodecSpec, quality: Tensor) -> Tensor:
-    """quality (N,) in [0, 100] -> λ (N,), log-linear."""
-    ratio = math.log(spec.lambda_max / spec.lambda_min)
-    return torch.exp(quality * (ratio / QUALITY_MAX)) * spec.lambda_min
-
-
-class Objective(nn.Module):
-    """A codec and its loss as one module, so that Fabric wraps (and distributes) the whole step."""
-
-    def __init__(self, codec: LearnedImageCodec, weighting: Loss) -> None:
-        super().__init__()
-        self.codec, self.weighting = codec, weighting
-
-    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        """x (N, 3, H, W) in [0, 1], quality (N,) -> (3,): loss, mean bpp, mean PSNR in dB."""
-        result = self.codec(x, quality)
-        rate_bpp = result.bits / (x.shape[-2] * x.shape[-1])
-        mse = (result.x_hat.float() - x).square().mean(dim=(1, 2, 3))
-        lambdas = lambda_of(self.codec.spec, quality)
-        # High λ has the larger losses; unweighted, it would drown low λ.
-        weight = (self.weighting.pivot_lambda / lambdas) ** self.weighting.exponent
-        loss = (weight * (rate_bpp + lambdas * 255**2 * mse)).mean()
-        psnr_db = -10 * torch.log10(mse.detach().clamp_min(1e-10))
-        return torch.stack([loss, rate_bpp.detach().mean(), psnr_db.mean()])
-
-
-def learning_rate_share(recipe: Recipe, position: Position) -> float:
-    """Share of the full learning rate: warm-up by steps, the rest by training time."""
+def learning_rate_share(recipe: Recipe, step: int) -> float:
+    """Share of the full learning rate: warm-up, constant, cosine."""
     optimiser = recipe.optimiser
-    warm = min(1.0, (position.step + 1) / optimiser.warmup_steps)
-    progress = position.elapsed_s / (60 * recipe.minutes)
-    falling = (progress - optimiser.constant_share) / (1 - optimiser.constant_share)
+    warm = min(1.0, (step + 1) / optimiser.warmup_steps)
+    falling = (step / recipe.steps - optimiser.constant_share) / (1 - optimiser.constant_share)
     cosine = 0.5 + 0.5 * math.cos(math.pi * min(max(falling, 0.0), 1.0))
     return warm * (optimiser.final_share + (1 - optimiser.final_share) * cosine)
+
+
+def make_fabric(recipe: Recipe, device: str) -> Fabric:
+    """One process and one device; under `torchrun`, as many as it started, on all its machines."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    nodes = int(os.environ.get("WORLD_SIZE", 1)) // here
+    fabric = Fabric(
+        accelerator=device,
+        devices=here,
+        num_nodes=nodes,
+        strategy="ddp" if here * nodes > 1 else "auto",
+        precision=recipe.precision,
+    )
+    fabric.launch()
+    return fabric
 
 
 class Trainer:
@@ -92,23 +87,29 @@ class Trainer:
     def __init__(self, setup: Setup, run: Path, *, device: str = "auto") -> None:
         """Resumes from the checkpoint in `run` if there is one."""
         recipe = setup.recipe
-        self.recipe, self.folder = recipe, run
+        self.setup, self.recipe, self.folder = setup, recipe, run
         self.spec = find_spec(recipe.codec)
-        self.fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed")
-        run.mkdir(parents=True, exist_ok=True)
-        self.crops = Crops(setup.open_cache(run), recipe.seed)
+        self.fabric = make_fabric(recipe, device)
+        if self.fabric.is_global_zero:
+            run.mkdir(parents=True, exist_ok=True)
+            setup.open_cache(run)  # one process decodes the pictures, the others find them
+        self.fabric.barrier()
+        self.crops = Crops(setup.open_cache(run), recipe.seed, recipe.scale_max)
         self.position = Position(0, 0.0, 0, 0, 0)
         torch.manual_seed(recipe.seed)
         codec = LearnedImageCodec(self.spec)
-        saved = None
-        if (run / "checkpoint.safetensors").exists():
-            saved = checkpoint.load(run)
+        saved = checkpoint.load(run) if checkpoint.exists(run) else None
+        if saved is not None:
             self.position = saved.position
             load_float_weights(codec, saved.model)
+        elif recipe.start is not None:
+            from corelic.training.warm_start import start_from  # it needs the entropy coder
+
+            start_from(codec, recipe.start)
         else:
-            crops = self.crops.batch(-1 % 2**32, START_CROPS, START_CROP_PX)
-            self.spec.transform.start(codec.analysis, codec.synthesis, crops)
-        replace(setup, device=in_words(self.fabric.device)).save(run)
+            pictures = self.crops.batch(START_STEP, range(START_CROPS), START_CROP_PX)
+            self.spec.transform.start(codec.analysis, codec.synthesis, pictures)
+        self.remember_setup()
         self.codec = codec.to(self.fabric.device)
         # Matrix products over channels are what the networks consist of.
         self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
@@ -134,45 +135,146 @@ class Trainer:
 
     @property
     def share(self) -> float:
-        return min(1.0, self.position.elapsed_s / (60 * self.recipe.minutes))
+        return self.position.step / self.recipe.steps
 
-    def run(self) -> Iterable[Progress]:
-        """Trains to the end of the recipe, saving a checkpoint now and then and at the end."""
+    def remember_setup(self) -> None:
+        """Writes the plan into the run's folder: a resumed run follows that."""
+        if self.fabric.is_global_zero:
+            device = in_words(self.fabric.device, self.fabric.world_size)
+            replace(self.setup, recipe=self.recipe, device=device).save(self.folder)
+
+    def fit_to(self, minutes: float) -> None:
+        """Makes a fresh run as long as takes about that time here; no weight changes.
+
+        A few steps of each stage are timed, and the stages keep their proportions.
+        """
+        times = torch.tensor([self.step_s(stage) for stage in self.recipe.stages])
+        times = self.fabric.broadcast(times)  # all processes must plan the same
+        self.recipe = fit_to_minutes(self.recipe, minutes, times.tolist())
+        self.remember_setup()
+
+    def step_s(self, stage: Stage) -> float:
+        """Median seconds of a step of that stage."""
+        times = []
+        for number in range(TIMED_STEPS):
+            start = time.perf_counter()
+            x, quality = self.samples(START_STEP - 1 - number, stage)
+            self.gradients(START_STEP - 1 - number, stage, x, quality)
+            self.adam.zero_grad()
+            if self.fabric.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        return sorted(times[WARM_STEPS:])[(TIMED_STEPS - WARM_STEPS) // 2]
+
+    def run(self, *, stop_after_s: float = math.inf) -> Iterator[Progress]:
+        """Trains to the end of the recipe, saving a checkpoint now and then and at the end.
+
+        stop_after_s  of the clock; a later `Trainer` of the same folder goes on from there
+        """
+        if self.position.step >= self.recipe.steps:
+            return
         saved_at_s = self.position.elapsed_s
+        began = time.perf_counter()
         sums, steps, start = torch.zeros(3), 0, time.perf_counter()
-        while self.share < 1:
-            before = time.perf_counter()
-            sums += self.step()
-            steps += 1
-            elapsed_s = self.position.elapsed_s + min(time.perf_counter() - before, PAUSE_S)
-            self.position = replace(self.position, elapsed_s=elapsed_s)
-            if self.position.step % LOG_EVERY_STEPS == 0 or self.share == 1:
-                loss, rate_bpp, psnr_db = (sums / steps).tolist()
-                pace = steps / (time.perf_counter() - start)
-                yield Progress(self.position, self.share, loss, rate_bpp, psnr_db, pace)
-                sums, steps, start = torch.zeros(3), 0, time.perf_counter()
-            due = elapsed_s - saved_at_s > 60 * self.recipe.checkpoint_minutes
-            if due or self.share == 1:
-                self.save()
-                saved_at_s = elapsed_s
+        with ThreadPoolExecutor(1, "crops") as background:
+            ahead = background.submit(self.samples_of, self.position.step)
+            while self.position.step < self.recipe.steps:
+                before = time.perf_counter()
+                ahead, (x, quality) = self.next_samples(background, ahead)
+                sums += self.step(x, quality)
+                steps += 1
+                elapsed_s = self.position.elapsed_s + min(time.perf_counter() - before, PAUSE_S)
+                self.position = replace(self.position, elapsed_s=elapsed_s)
+                late = stop_after_s < math.inf and self.agree(
+                    time.perf_counter() - began >= stop_after_s
+                )
+                done = late or self.position.step == self.recipe.steps
+                if self.position.step % LOG_EVERY_STEPS == 0 or done:
+                    pace = steps / (time.perf_counter() - start)
+                    yield self.progress(sums / steps, pace)
+                    sums, steps, start = torch.zeros(3), 0, time.perf_counter()
+                if elapsed_s - saved_at_s > 60 * self.recipe.checkpoint_minutes or done:
+                    self.save()
+                    saved_at_s = elapsed_s
+                if late:
+                    return
 
-    def step(self) -> Tensor:
-        """One update -> (loss, mean bpp, mean PSNR), detached, on the CPU."""
+    def progress(self, means: Tensor, steps_per_s: float) -> Progress:
+        """means (3,): loss, bpp, PSNR of this process."""
+        loss, rate_bpp, psnr_db = torch.as_tensor(self.fabric.all_reduce(means)).tolist()
+        return Progress(
+            position=self.position,
+            share=self.share,
+            loss=loss,
+            rate_bpp=rate_bpp,
+            psnr_db=psnr_db,
+            learning_rate=self.learning_rate,
+            steps_per_s=steps_per_s,
+        )
+
+    def agree(self, mine: bool) -> bool:
+        """What the first process found, in all of them."""
+        return bool(self.fabric.broadcast(torch.tensor(mine)))
+
+    def next_samples(
+        self, background: ThreadPoolExecutor, ahead: Future[tuple[Tensor, Tensor]]
+    ) -> tuple[Future[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
+        """This step's crops, while the next step's are being cut: the device never waits."""
+        samples = ahead.result()
+        return background.submit(self.samples_of, self.position.step + 1), samples
+
+    def samples_of(self, step: int) -> tuple[Tensor, Tensor]:
+        return self.samples(step, self.recipe.stage_at(step))
+
+    def samples(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
+        """This process's share of a step: crops (n, 3, H, W), qualities (n,), on the CPU."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        if stage.batch % (world * stage.passes):
+            raise TrainingError(
+                f"{stage.batch} crops cannot be shared by {world} processes "
+                f"of {stage.passes} passes each; change the stage's batch"
+            )
+        each = stage.batch // world
+        mine = range(rank * each, (rank + 1) * each)
+        random = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
+        quality = torch.rand(stage.batch, generator=random) * QUALITY_MAX
+        return self.crops.batch(step, mine, stage.crop_px), quality[mine.start : mine.stop]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the step that comes."""
+        full = self.recipe.optimiser.learning_rate
+        return full * learning_rate_share(self.recipe, self.position.step)
+
+    def gradients(self, step: int, stage: Stage, x: Tensor, quality: Tensor) -> Tensor:
+        """Adds a step's gradients, pass by pass -> (loss, mean bpp, mean PSNR), detached."""
+        # Noise differs between processes, as if each had drawn its part of one field.
+        torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 64 + self.fabric.global_rank)
+        device = self.fabric.device
+        total = torch.zeros(3, device=device)
+        parts = list(zip(x.chunk(stage.passes), quality.chunk(stage.passes), strict=True))
+        for number, (crops, qualities) in enumerate(parts):
+            crops = crops.to(device, non_blocking=True)
+            crops = crops.contiguous(memory_format=torch.channels_last)
+            with ExitStack() as stack:
+                if self.fabric.world_size > 1 and number < len(parts) - 1:
+                    stack.enter_context(self.fabric.no_backward_sync(self.objective))
+                figures: Tensor = self.objective(crops, qualities.to(device)) / len(parts)
+                self.fabric.backward(figures[0])
+            total += figures.detach()
+        return total.cpu()
+
+    def step(self, x: Tensor, quality: Tensor) -> Tensor:
+        """One update with these crops -> (loss, mean bpp, mean PSNR) of this process."""
         position, recipe = self.position, self.recipe
-        stage = recipe.stage_at(self.share)
+        stage = recipe.stage_at(position.step)
         for group in self.adam.param_groups:
-            rate = recipe.optimiser.learning_rate
-            group["lr"] = rate * learning_rate_share(recipe, position)
-        x = self.crops.batch(position.step, stage.batch, stage.crop_px).to(self.fabric.device)
-        x = x.contiguous(memory_format=torch.channels_last)
-        torch.manual_seed(recipe.seed * 1_000_003 + position.step)
-        quality = (torch.rand(stage.batch) * QUALITY_MAX).to(x.device)
-        figures: Tensor = self.objective(x, quality)
-        self.fabric.backward(figures[0])
+            group["lr"] = self.learning_rate
+        figures = self.gradients(position.step, stage, x, quality)
         norm = torch.nn.utils.clip_grad_norm_(
             self.codec.parameters(), recipe.optimiser.clip_grad_norm
         )
-        finite = bool(torch.isfinite(norm))
+        finite = bool(torch.isfinite(norm))  # of averaged gradients, so alike in all processes
         if finite:
             self.adam.step()
             # A short memory at first, so that the start does not linger.
@@ -187,24 +289,27 @@ class Trainer:
             skipped_steps=position.skipped_steps + (not finite),
         )
         if self.position.skipped_steps > MAX_SKIPPED_STEPS:
-            raise FloatingPointError(
+            raise TrainingError(
                 f"{MAX_SKIPPED_STEPS} steps had gradients that are not finite; lower the "
                 "learning rate or resume from an earlier checkpoint"
             )
-        return figures.detach().cpu()
+        return figures
 
     def save(self) -> None:
         """Writes the checkpoint of this moment."""
-        averages = dict(zip(self.parameter_names, self.averages, strict=True))
-        moments = self.adam.state_dict()["state"]
-        checkpoint.save(self.folder, self.position, self.codec.state_dict(), averages, moments)
+        if self.fabric.is_global_zero:
+            averages = dict(zip(self.parameter_names, self.averages, strict=True))
+            moments = self.adam.state_dict()["state"]
+            checkpoint.save(self.folder, self.position, self.codec.state_dict(), averages, moments)
 
 
-def in_words(device: torch.device) -> str:
+def in_words(device: torch.device, processes: int = 1) -> str:
     """For people: which device, or how much of it."""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads"
+        name = torch.cuda.get_device_name(device)
+        return name if processes == 1 else f"{processes} × {name}"
+    threads = torch.get_num_threads()
+    return f"{threads} CPU threads" if processes == 1 else f"{processes} × {threads} CPU threads"
 
 
 def load_float_weights(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
@@ -221,17 +326,3 @@ def averaged_codec(run: Path, spec: CodecSpec) -> LearnedImageCodec:
     codec = LearnedImageCodec(spec)
     load_float_weights(codec, {**saved.model, **saved.average})
     return codec.eval()
-
-
-def write_log(path: Path, rows: Iterable[Progress]) -> Iterable[Progress]:
-    """Appends each progress to a CSV file as it passes."""
-    for row in rows:
-        fields = {key: value for key, value in asdict(row).items() if key != "position"}
-        fields = asdict(row.position) | fields
-        new = not path.exists()
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(fields))
-            if new:
-                writer.writeheader()
-            writer.writerow(fields)
-        yield row

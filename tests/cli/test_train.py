@@ -16,8 +16,7 @@ RECIPE = """
 codec: tiny-1
 seed: 3
 data: pictures
-minutes: 30
-stages: [{share: 1.0, batch: 2, crop_px: 64}]
+stages: [{steps: 3000, batch: 2, crop_px: 64}]
 optimiser:
   learning_rate: 1.0e-3
   beta1: 0.9

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from corelic.codecs import registry
 from corelic.training import export, trainer
@@ -18,8 +19,7 @@ RECIPE = Recipe(
     codec=TINY.full_name,
     seed=7,
     data="pictures",
-    minutes=1.0,
-    stages=(Stage(share=0.5, batch=4, crop_px=64), Stage(share=0.5, batch=2, crop_px=128)),
+    stages=(Stage(steps=50, batch=4, crop_px=64), Stage(steps=10, batch=2, crop_px=128)),
     optimiser=Optimiser(
         learning_rate=2e-3,
         beta1=0.9,
@@ -73,8 +73,14 @@ def tiny_trainer(
 
 
 class TinyTrainer(Trainer):
+    """Of `pictures`, in `folder_of_run`."""
+
     pictures: Path
     folder_of_run: Path
 
     def __init__(self, recipe: Recipe = RECIPE) -> None:
         super().__init__(Setup(recipe, self.pictures), self.folder_of_run, device="cpu")
+
+    def next_step(self) -> Tensor:
+        """The step that comes, as `run` does it."""
+        return self.step(*self.samples_of(self.position.step))

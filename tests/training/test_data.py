@@ -8,7 +8,7 @@ from PIL import Image
 
 from corelic.errors import PictureError
 from corelic.training import data
-from corelic.training.data import Crops, PhotoCache, is_held_out
+from corelic.training.data import Crops, PhotoCache, is_held_out, listing
 from tests.training.conftest import write_pictures
 
 
@@ -42,14 +42,13 @@ def test_a_cache_is_built_once(
     assert PhotoCache.build(pictures, tmp_path / "cache").entries == built.entries
 
 
-def test_an_interrupted_build_starts_again(pictures: Path, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     broken = tmp_path / "source"
     write_pictures(broken, 3)
     (broken / "02.png").write_bytes(b"not a picture")
-    with pytest.raises(OSError, match="cannot identify"):
-        PhotoCache.build(broken, tmp_path / "cache")
-    (broken / "02.png").unlink()
-    assert len(PhotoCache.build(broken, tmp_path / "cache").entries) == 2
+    with pytest.warns(UserWarning, match=r"02\.png is left out"):
+        cache = PhotoCache.build(broken, tmp_path / "cache")
+    assert [entry.name for entry in cache.entries] == ["00.png", "01.png"]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_held_out_pictures_are_never_cropped(tmp_path: Path) -> None:
     seen = {
         names[round(255 * crop[0, 0, 0].item())]
         for step in range(20)
-        for crop in crops.batch(step, 32, 8)
+        for crop in crops.batch(step, range(32), 8)
     }
     expected = {name for name in names if not is_held_out(name)}
     assert seen == expected
@@ -90,18 +89,18 @@ def test_held_out_pictures_are_never_cropped(tmp_path: Path) -> None:
 
 def test_crops_follow_from_seed_and_step_alone(pictures: Path, tmp_path: Path) -> None:
     cache = PhotoCache.build(pictures, tmp_path / "cache")
-    batch = Crops(cache, seed=1).batch(5, 4, 64)
+    batch = Crops(cache, seed=1).batch(5, range(4), 64)
     later = Crops(cache, seed=1)
-    later.batch(9, 4, 64)
-    assert later.batch(5, 4, 64).equal(batch)
-    assert not later.batch(6, 4, 64).equal(batch)
-    assert not Crops(cache, seed=2).batch(5, 4, 64).equal(batch)
+    later.batch(9, range(4), 64)
+    assert later.batch(5, range(4), 64).equal(batch)
+    assert not later.batch(6, range(4), 64).equal(batch)
+    assert not Crops(cache, seed=2).batch(5, range(4), 64).equal(batch)
 
 
 def test_crops_are_pieces_of_pictures(pictures: Path, tmp_path: Path) -> None:
     cache = PhotoCache.build(pictures, tmp_path / "cache")
     crops = Crops(cache, seed=3)
-    batch = crops.batch(0, 8, 32)
+    batch = crops.batch(0, range(8), 32)
     assert (batch.shape, batch.dtype) == ((8, 3, 32, 32), torch.float32)
     wholes = [cache.picture(entry) for entry in crops.entries]
     flipped = 0
@@ -120,12 +119,60 @@ def is_piece(crop: np.ndarray, whole: np.ndarray) -> bool:
     return any(np.array_equal(windows[row, column], crop) for row, column in candidates)
 
 
+def test_processes_that_share_a_step_see_its_crops(pictures: Path, tmp_path: Path) -> None:
+    crops = Crops(PhotoCache.build(pictures, tmp_path / "cache"), seed=1)
+    shares = [crops.batch(3, range(first, first + 2), 64) for first in (0, 2)]
+    assert torch.cat(shares).equal(crops.batch(3, range(4), 64))
+
+
+def test_crops_at_random_scales_show_more_than_their_side(tmp_path: Path) -> None:
+    """Of a ramp, whose slope tells the scale."""
+    source = tmp_path / "source"
+    source.mkdir()
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (200, 200, 3))
+    Image.fromarray(ramp.copy()).save(source / "a.png")
+    crops = Crops(PhotoCache.build(source, tmp_path / "cache"), seed=1, scale_max=3.0)
+    batch = crops.batch(0, range(40), 32) * 255
+    slopes = (batch[:, 0, 16, 24] - batch[:, 0, 16, 8]).abs() / 16
+    assert slopes.min() < 1.2 and 2.5 < slopes.max() < 3.1
+    assert len(slopes.round(decimals=1).unique()) > 10
+
+
+def test_frames_of_clips_are_pictures(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    source = tmp_path / "source"
+    source.mkdir()
+    with av.open(str(source / "clip.mp4"), "w") as clip:
+        stream = clip.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(20):
+            grey = np.full((48, 64, 3), 10 * number, dtype=np.uint8)
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        clip.mux(stream.encode())
+    cache = PhotoCache.build(source, tmp_path / "cache")
+    names = [entry.name for entry in cache.entries]
+    assert names == ["clip.mp4#0", "clip.mp4#5", "clip.mp4#10", "clip.mp4#15"]
+    greys = [int(cache.picture(entry).mean()) for entry in cache.entries]
+    assert np.abs(np.array(greys) - [0, 50, 100, 150]).max() <= 3
+    # All frames of a clip are on one side of the split.
+    assert len({is_held_out(name) for name in names}) == 1
+
+
+def test_a_changed_folder_has_another_cache(pictures: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write_pictures(source, 2)
+    before = listing(source)
+    assert listing(source) == before
+    write_pictures(source, 3)
+    assert listing(source) != before
+
+
 def test_pictures_smaller_than_a_crop_are_mirrored(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     row = np.arange(6, dtype=np.uint8)
     Image.fromarray(np.broadcast_to(row[None, :, None], (5, 6, 3)).copy()).save(source / "a.png")
     crops = Crops(PhotoCache.build(source, tmp_path / "cache"), seed=1)
-    (crop,) = (crops.batch(0, 1, 10) * 255).round()
+    (crop,) = (crops.batch(0, range(1), 10) * 255).round()
     expected = [0, 1, 2, 3, 4, 5, 5, 4, 3, 2]
     assert crop[0, 7].tolist() in (expected, expected[::-1])

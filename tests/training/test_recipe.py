@@ -8,7 +8,7 @@ import yaml
 
 from corelic.codecs.registry import find_spec
 from corelic.errors import RecipeError
-from corelic.training.recipe import Stage, load_recipe, recipe_of
+from corelic.training.recipe import Stage, fit_to_minutes, load_recipe, recipe_of
 from tests.training.conftest import RECIPE
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -40,15 +40,19 @@ def test_the_project_has_recipes() -> None:  # none would pass above
     [
         (changed(learning_rate=1.0), "learning_rate"),  # one level too high
         (changed(optimiser={**asdict(RECIPE.optimiser), "momentum": 0.9}), "optimiser.momentum"),
-        (changed(minutes="long"), "minutes"),
+        (changed(checkpoint_minutes="long"), "checkpoint_minutes"),
         (changed(seed=1.5), "seed"),
-        (changed(stages=[{"share": 1.0, "batch": 8}]), "stages.0.crop_px"),
+        (changed(stages=[{"steps": 10, "batch": 8}]), "stages.0.crop_px"),
         (changed(codec=None), "codec"),
-        (changed(stages=[asdict(Stage(share=0.9, batch=8, crop_px=64))]), "add up to 0.9"),
+        (changed(stages=[{"steps": 9, "batch": 8, "crop_px": 64, "passes": 3}]), "divide"),
+        (changed(loss={**asdict(RECIPE.loss), "distortion": "vmaf"}), "loss.distortion"),
+        (changed(loss={**asdict(RECIPE.loss), "distortion": "ms-ssim"}), "161 pixels"),
+        (changed(precision="16-true"), "precision"),
+        (changed(scale_max=0.5), "scale_max"),
         (changed(stages=[]), "at least one stage"),
-        (changed(minutes=0), "minutes above 0"),
+        (changed(checkpoint_minutes=0), "minutes above 0"),
         (changed(optimiser={**asdict(RECIPE.optimiser), "warmup_steps": 0}), "optimiser"),
-        (changed(stages=[{"share": 1.0, "batch": 0, "crop_px": 64}]), "stages.0"),
+        (changed(stages=[{"steps": 10, "batch": 0, "crop_px": 64}]), "stages.0"),
         ({key: value for key, value in asdict(RECIPE).items() if key != "loss"}, "loss"),
         ([], "the recipe"),
         (None, "the recipe"),
@@ -70,7 +74,19 @@ def test_what_is_no_yaml_is_a_recipe_error(content: bytes | None, tmp_path: Path
 
 
 def test_stages_follow_each_other() -> None:
-    first, last = (Stage(share=share, batch=1, crop_px=64) for share in (0.75, 0.25))
+    first, last = (Stage(steps=steps, batch=1, crop_px=64) for steps in (3, 2))
     recipe = replace(RECIPE, stages=(first, last))
-    found = [recipe.stage_at(progress) for progress in (0, 0.7499, 0.75, 0.9999, 1)]
-    assert found == [first, first, last, last, last]
+    assert recipe.steps == 5
+    found = [recipe.stage_at(step) for step in range(7)]
+    assert found == [first, first, first, last, last, last, last]
+
+
+def test_a_run_fitted_to_minutes_keeps_its_proportions() -> None:
+    stages = Stage(steps=900, batch=8, crop_px=64), Stage(steps=100, batch=4, crop_px=128)
+    recipe = replace(RECIPE, stages=stages)
+    fitted = fit_to_minutes(recipe, minutes=2.0, step_s=(0.1, 0.3))  # as it is, it takes 120 s
+    assert fitted == recipe
+    half = fit_to_minutes(recipe, minutes=1.0, step_s=(0.1, 0.3))
+    assert [stage.steps for stage in half.stages] == [450, 50]
+    shortest = fit_to_minutes(recipe, minutes=1e-6, step_s=(0.1, 0.3))
+    assert [stage.steps for stage in shortest.stages] == [1, 1]

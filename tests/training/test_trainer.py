@@ -1,39 +1,48 @@
 import csv
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from skimage import data
 from torch import Tensor
 
+from corelic.codecs import store
 from corelic.codecs.files import open_codec
 from corelic.entropy.grid import Snap, grid_layers
-from corelic.errors import BadWeightsError
+from corelic.errors import BadWeightsError, OutputError, TrainingError
+from corelic.eval import metrics
 from corelic.media import read_picture
+from corelic.training import checkpoint
 from corelic.training.checkpoint import Position, exponential_average, load
 from corelic.training.export import export
+from corelic.training.logs import write_logs
+from corelic.training.loss import lambda_of, ms_ssim
+from corelic.training.recipe import Stage
+from corelic.training.setup import Setup
 from corelic.training.trainer import (
     MAX_SKIPPED_STEPS,
     Trainer,
     averaged_codec,
-    lambda_of,
     learning_rate_share,
-    write_log,
 )
-from tests.tiny import TINY
+from tests.tiny import TINY, TINY_WEIGHTS
 from tests.training.conftest import RECIPE, TinyTrainer
 
 ROOT = Path(__file__).parents[2]
 NOTHING_YET = Position(step=0, elapsed_s=0.0, crops=0, pixels=0, skipped_steps=0)
+SHORT = replace(RECIPE, stages=tuple(replace(stage, steps=3) for stage in RECIPE.stages))
 
 
 def loss_now(trainer: Trainer) -> float:
     """On one batch, at fixed qualities, without noise."""
-    x = trainer.crops.batch(10**6, 8, 64)
+    x = trainer.crops.batch(10**6, range(8), 64)
     trainer.codec.eval()
     with torch.no_grad():
         loss = trainer.objective(x, torch.linspace(0, 100, 8))[0].item()
@@ -53,7 +62,7 @@ def test_training_lowers_the_loss(tiny_trainer: type[TinyTrainer]) -> None:
     trainer = tiny_trainer()
     before = loss_now(trainer)
     for _ in range(40):
-        trainer.step()
+        trainer.next_step()
     assert loss_now(trainer) < 0.9 * before
     assert trainer.position.step == 40
     assert trainer.position.crops == 40 * 4
@@ -66,13 +75,13 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(
 ) -> None:
     trainer = tiny_trainer()
     for _ in range(3):
-        trainer.step()
+        trainer.next_step()
     trainer.save()
     resumed = tiny_trainer()
     assert resumed.position == trainer.position
     assert same(weights_of(resumed), weights_of(trainer))
     for _ in range(2):
-        assert resumed.step().equal(trainer.step())
+        assert resumed.next_step().equal(trainer.next_step())
     # The very bits: weights, momenta and averages all came back.
     assert same(weights_of(resumed), weights_of(trainer))
     for ours, theirs in zip(resumed.averages, trainer.averages, strict=True):
@@ -83,33 +92,32 @@ def test_a_step_without_a_finite_gradient_is_skipped_and_counted(
     tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = tiny_trainer()
-    trainer.step()
+    trainer.next_step()
     before, averages = weights_of(trainer), [average.clone() for average in trainer.averages]
     sound = trainer.crops.batch
     monkeypatch.setattr(trainer.crops, "batch", lambda *size: sound(*size) * math.nan)
-    trainer.step()
+    trainer.next_step()
     assert same(weights_of(trainer), before)
     assert all(ours.equal(theirs) for ours, theirs in zip(trainer.averages, averages, strict=True))
     assert (trainer.position.step, trainer.position.skipped_steps) == (2, 1)
     monkeypatch.setattr(trainer.crops, "batch", sound)
-    assert trainer.step().isfinite().all()
+    assert trainer.next_step().isfinite().all()
     assert not same(weights_of(trainer), before)
     assert trainer.position.skipped_steps == 1
     trainer.position = replace(trainer.position, skipped_steps=MAX_SKIPPED_STEPS)
     monkeypatch.setattr(trainer.crops, "batch", lambda *size: sound(*size) * math.nan)
-    with pytest.raises(FloatingPointError, match="not finite"):
-        trainer.step()
+    with pytest.raises(TrainingError, match="not finite"):
+        trainer.next_step()
 
 
-def test_a_run_ends_in_time_with_a_checkpoint_and_a_log(
+def test_a_run_ends_with_a_checkpoint_and_logs(
     tiny_trainer: type[TinyTrainer], tmp_path: Path
 ) -> None:
-    trainer = tiny_trainer(replace(RECIPE, minutes=0.3 / 60))
-    (last,) = write_log(tmp_path / "log.csv", trainer.run())
-    assert last.share == 1
-    assert last.position.elapsed_s >= 0.3
+    trainer = tiny_trainer(SHORT)
+    (last,) = write_logs(tmp_path, trainer.run())
+    assert last.share == 1 and last.position.step == SHORT.steps
     assert math.isfinite(last.loss) and last.rate_bpp > 0 and last.psnr_db > 0
-    assert load(trainer.folder).position == last.position
+    assert load(trainer.folder).position == trainer.position
     (row,) = csv.DictReader((tmp_path / "log.csv").read_text().splitlines())
     assert int(row["step"]) == last.position.step
     assert float(row["loss"]) == last.loss
@@ -117,10 +125,173 @@ def test_a_run_ends_in_time_with_a_checkpoint_and_a_log(
 
 
 def test_both_stages_are_trained(tiny_trainer: type[TinyTrainer]) -> None:
+    trainer = tiny_trainer(SHORT)
+    list(trainer.run())
+    first, last = SHORT.stages
+    assert trainer.position.crops == first.steps * first.batch + last.steps * last.batch
+    assert trainer.position.pixels == (
+        first.steps * first.batch * first.crop_px**2 + last.steps * last.batch * last.crop_px**2
+    )
+
+
+def test_a_run_can_pause_and_go_on(tiny_trainer: type[TinyTrainer]) -> None:
+    trainer = tiny_trainer(SHORT)
+    (paused,) = trainer.run(stop_after_s=0)
+    assert paused.position.step == 1
+    resumed = tiny_trainer(SHORT)
+    assert resumed.position.step == 1
+    assert next(iter(resumed.run())).position.step == SHORT.steps
+
+
+def test_a_run_fits_into_minutes(tiny_trainer: type[TinyTrainer]) -> None:
+    trainer = tiny_trainer(RECIPE)
+    before = weights_of(trainer)
+    trainer.fit_to(0.5)
+    assert same(weights_of(trainer), before)
+    assert all(parameter.grad is None for parameter in trainer.codec.parameters())
+    proportion = RECIPE.stages[0].steps / RECIPE.stages[1].steps
+    first, last = trainer.recipe.stages
+    assert first.steps / last.steps == pytest.approx(proportion, rel=0.2)
+    assert Setup.load(trainer.folder).recipe == trainer.recipe  # what a resumed run follows
+    assert tiny_trainer(RECIPE).position.step == 0
+
+
+def test_passes_share_a_step(tiny_trainer: type[TinyTrainer]) -> None:
+    """In evaluation mode, where no noise tells one pass from another."""
+    stage = RECIPE.stages[0]
+    found = []
+    for passes in (1, 2):
+        trainer = tiny_trainer(replace(RECIPE, precision="32-true"))
+        trainer.codec.eval()
+        x, quality = trainer.samples(0, stage)
+        figures = trainer.gradients(0, replace(stage, passes=passes), x, quality)
+        gradients = [parameter.grad for parameter in trainer.codec.parameters()]
+        found.append((figures, [one for one in gradients if one is not None]))
+    assert torch.allclose(found[0][0], found[1][0], rtol=1e-5)
+    for one, two in zip(found[0][1], found[1][1], strict=True):
+        assert torch.allclose(one, two, rtol=1e-3, atol=1e-6 + 1e-4 * one.abs().max().item())
+
+
+def test_a_warm_start_gives_the_codec_that_was_exported(tiny_trainer: type[TinyTrainer]) -> None:
+    trainer = tiny_trainer(replace(RECIPE, start=str(TINY_WEIGHTS)))
+    trainer.codec.eval()
+    x = trainer.crops.batch(0, range(4), 128)
+    published = store.from_file(TINY_WEIGHTS).codec
+    with torch.no_grad():
+        found = trainer.codec(x, torch.full((4,), 50.0))
+        expected = published(x, torch.full((4,), 50.0))
+    assert torch.allclose(found.bits, expected.bits, rtol=0.01)
+    assert (found.x_hat - expected.x_hat).abs().max() < 0.05
+    assert trainer.next_step().isfinite().all()
+
+
+def test_a_warm_start_from_another_architecture_is_refused(
+    tiny_trainer: type[TinyTrainer],
+) -> None:
+    with pytest.raises(BadWeightsError, match="no start for a tiny"):
+        swift = ROOT / "corelic" / "codecs" / "weights" / "swift-1.safetensors"
+        tiny_trainer(replace(RECIPE, start=str(swift)))
+
+
+def test_no_file_of_a_checkpoint_is_above_16_mib(tmp_path: Path) -> None:
+    tensors = {f"{number}": torch.randn(2**20) for number in range(9)}  # 4 MiB each
+    checkpoint.save(tmp_path, NOTHING_YET, tensors, tensors, {0: {"exp_avg": tensors["0"]}})
+    files = list(tmp_path.rglob("*.safetensors"))
+    assert len(files) == 7 and max(path.stat().st_size for path in files) < 16 * 2**20
+    loaded = load(tmp_path)
+    assert same(loaded.model, tensors) and same(loaded.average, tensors)
+    assert loaded.optimiser[0]["exp_avg"].equal(tensors["0"])
+    checkpoint.save(tmp_path, replace(NOTHING_YET, step=1), {}, {}, {})
+    assert load(tmp_path).position.step == 1
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # the old one is gone
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.save(tmp_path, NOTHING_YET, {"a": torch.ones(1)}, {}, {})
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(OutputError, match="cannot be written"):
+        checkpoint.save(tmp_path, replace(NOTHING_YET, step=1), {"a": torch.ones(2)}, {}, {})
+    assert load(tmp_path).model["a"].equal(torch.ones(1))
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+PROGRAM = """
+import os, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from corelic.codecs import registry
+from corelic.training import trainer
+from corelic.training.logs import write_logs
+from corelic.training.recipe import Stage
+from corelic.training.setup import Setup
+from tests.tiny import TINY
+from tests.training.conftest import RECIPE
+
+torch.set_num_threads(1)
+registry.register(TINY)
+trainer.START_CROPS, trainer.START_CROP_PX, trainer.LOG_EVERY_STEPS = 8, 64, 1
+recipe = replace(RECIPE, stages=(Stage(12, 8, 64),), precision="32-true", checkpoint_minutes=1e-9)
+run, kill_at = Path(sys.argv[2]), int(sys.argv[3])
+one = trainer.Trainer(Setup(recipe, Path(sys.argv[1])), run, device="cpu")
+for row in one.run():
+    if one.fabric.is_global_zero:
+        print(f"{row.position.step} {row.loss!r}", flush=True)
+    if row.position.step == kill_at:
+        os.kill(os.getpid(), 9)
+"""
+
+
+def trained(pictures: Path, run: Path, *, kill_at: int = 0, processes: int = 1) -> dict[int, float]:
+    """Losses by step, of a run in processes of its own."""
+    program = run.parent / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    command += [str(program), str(pictures), str(run), str(kill_at)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == (-9 if kill_at else 0), done.stderr
+    return {int(step): float(loss) for step, loss in map(str.split, done.stdout.splitlines())}
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """Bit for bit, on a CPU in float32."""
+    whole = trained(pictures, tmp_path / "whole")
+    assert list(whole) == list(range(1, 13))
+    trained(pictures, tmp_path / "killed", kill_at=7)
+    assert load(tmp_path / "killed").position.step == 6
+    rest = trained(pictures, tmp_path / "killed")
+    assert rest == {step: loss for step, loss in whole.items() if step > 6}
+    found, expected = load(tmp_path / "killed"), load(tmp_path / "whole")
+    assert same(found.model, expected.model) and same(found.average, expected.average)
+    for index, moments in expected.optimiser.items():
+        assert same(found.optimiser[index], moments)
+
+
+def test_two_processes_train_as_one_does(pictures: Path, tmp_path: Path) -> None:
+    """The same crops and qualities at each step; noise differs, hence 2 %."""
+    alone = trained(pictures, tmp_path / "alone")
+    together = trained(pictures, tmp_path / "together", processes=2)
+    assert list(together) == list(alone)
+    for step, expected in alone.items():
+        assert together[step] == pytest.approx(expected, rel=0.02)
+    saved = load(tmp_path / "together").position
+    assert (saved.step, saved.crops) == (12, 96)
+
+
+def test_a_batch_that_processes_cannot_share(tiny_trainer: type[TinyTrainer]) -> None:
     trainer = tiny_trainer()
-    trainer.position = replace(NOTHING_YET, elapsed_s=45.0)
-    trainer.step()
-    assert trainer.position.pixels == 2 * 128**2
+    with pytest.raises(TrainingError, match="cannot be shared by 1 process"):
+        trainer.samples(0, SimpleNamespace(batch=5, passes=2, crop_px=64))
 
 
 def test_export_gives_a_file_that_decodes(
@@ -128,7 +299,7 @@ def test_export_gives_a_file_that_decodes(
 ) -> None:
     trainer = tiny_trainer()
     for _ in range(3):
-        trainer.step()
+        trainer.next_step()
     trainer.save()
     exported = export(trainer.folder, tmp_path / "own.safetensors")
     assert exported.file_bytes == exported.path.stat().st_size
@@ -150,7 +321,7 @@ def test_export_gives_a_file_that_decodes(
 def test_export_takes_the_averages(tiny_trainer: type[TinyTrainer]) -> None:
     trainer = tiny_trainer()
     for _ in range(3):
-        trainer.step()
+        trainer.next_step()
     trainer.save()
     found = dict(averaged_codec(trainer.folder, TINY).named_parameters())
     for name, average in zip(trainer.parameter_names, trainer.averages, strict=True):
@@ -158,11 +329,11 @@ def test_export_takes_the_averages(tiny_trainer: type[TinyTrainer]) -> None:
     assert not found["gains.log_gain.rows"].equal(trainer.codec.gains.log_gain.rows)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\0" * 64])
-def test_a_checkpoint_that_cannot_be_read_is_named(content: bytes | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, "", "{}", '{"folder": "x", "position": {}}'])
+def test_a_checkpoint_that_cannot_be_read_is_named(content: str | None, tmp_path: Path) -> None:
     if content is not None:
-        (tmp_path / "checkpoint.safetensors").write_bytes(content)
-    with pytest.raises(BadWeightsError, match=r"checkpoint\.safetensors"):
+        (tmp_path / "checkpoint.json").write_text(content)
+    with pytest.raises(BadWeightsError, match=r"checkpoint\.json"):
         load(tmp_path)
 
 
@@ -175,17 +346,33 @@ def test_lambda_is_log_linear_between_the_ends_of_the_spec() -> None:
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
-    def share(step: int, progress: float) -> float:
-        elapsed_s = progress * RECIPE.minutes * 60
-        return learning_rate_share(RECIPE, replace(NOTHING_YET, step=step, elapsed_s=elapsed_s))
+    recipe = replace(RECIPE, stages=(Stage(steps=1000, batch=1, crop_px=64),))
+    shares = [learning_rate_share(recipe, step) for step in range(1001)]
+    assert shares[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    constant, final = recipe.optimiser.constant_share, recipe.optimiser.final_share
+    assert shares[int(1000 * constant)] == 1
+    assert shares[int(500 * (1 + constant))] == pytest.approx((1 + final) / 2)
+    assert shares[500:] == sorted(shares[500:], reverse=True)
+    assert shares[-1] == pytest.approx(final)
 
-    assert [share(step, 0.0) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
-    constant, final = RECIPE.optimiser.constant_share, RECIPE.optimiser.final_share
-    assert share(1000, constant) == 1
-    assert share(1000, (1 + constant) / 2) == pytest.approx((1 + final) / 2)
-    falling = [share(1000, progress) for progress in np.linspace(constant, 1, 20)]
-    assert falling == sorted(falling, reverse=True)
-    assert share(1000, 1.0) == share(1000, 1.5) == pytest.approx(final)
+
+def test_ms_ssim_is_that_of_the_metrics() -> None:
+    random = np.random.default_rng(0)
+    original = data.astronaut()[:250, :199]
+    noise = random.normal(0, 12, original.shape)
+    other = (original + noise).clip(0, 255).round().astype(np.uint8)
+    one, two = (torch.from_numpy(x.copy()).permute(2, 0, 1)[None] / 255 for x in (original, other))
+    expected = metrics.ms_ssim(original, other)
+    assert ms_ssim(one, two).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_ms_ssim_can_be_trained_for(tiny_trainer: type[TinyTrainer]) -> None:
+    stage = Stage(steps=2, batch=2, crop_px=192)
+    trainer = tiny_trainer(
+        replace(RECIPE, stages=(stage,), loss=replace(RECIPE.loss, distortion="ms-ssim"))
+    )
+    assert trainer.next_step().isfinite().all()
+    assert trainer.position.skipped_steps == 0
 
 
 def test_the_average_moves_by_one_minus_decay() -> None:

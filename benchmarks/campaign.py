@@ -1,0 +1,74 @@
+"""One stretch of the campaign: train for some minutes, measure on Kodak, write the line.
+
+recipes/swift-on.yaml ─► run (begun, or gone on with) ─► weights ─► kodak.py ─► recipes/CAMPAIGN.md
+
+python benchmarks/campaign.py --minutes 25      (or: make campaign MINUTES=25)
+
+The run is planned once, by the recipe; every call brings it so many minutes further on the device
+that is there. A run that is not at its end has not been annealed, and its line says so.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from corelic.jobs import atomic_write
+from corelic.training import checkpoint
+from corelic.training.setup import Setup
+
+ROOT = Path(__file__).parents[1]
+LOG = ROOT / "recipes" / "CAMPAIGN.md"
+MARK = "<!-- stretches: python benchmarks/campaign.py writes them above this line -->"
+
+
+def line(run: Path, kodak: dict[str, object]) -> str:
+    """A row of the table in CAMPAIGN.md."""
+    setup, position = Setup.load(run), checkpoint.load(run).position
+    steps = setup.recipe.steps
+    state = "to its end" if position.step >= steps else f"step {position.step:,} of {steps:,}"
+    rates = kodak["bd_rates"]
+    assert isinstance(rates, list)
+    found = next(rate for rate in rates if rate["metric"] == "psnr" and "trained" not in str(rate))
+    cells = (
+        f"not published: {run.name}, {state}, from {setup.recipe.start or 'nothing'}",
+        setup.device,
+        f"{position.elapsed_s / 60:.0f} min",
+        f"{position.step:,}",
+        f"{position.crops:,}",
+        f"{found['percent']:+.1f} % ({found['low_db']:.1f} … {found['high_db']:.1f} dB)",
+        f"`{os.path.relpath(run, ROOT)}`",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def add_line(text: str, row: str) -> str:
+    """The log with one more row at the end of its table."""
+    if text.count(MARK) != 1:
+        raise SystemExit(f"error: {LOG} has lost the mark under its table")
+    return text.replace(f"\n{MARK}", f"{row}\n\n{MARK}", 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--minutes", default="25")
+    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "swift-on.yaml")
+    parser.add_argument("--run", type=Path, default=ROOT / "runs" / "swift-on")
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args()
+    train = [sys.executable, "-m", "corelic", "train", str(given.recipe), "--run", str(given.run)]
+    train += ["--resume", "--stop-after", given.minutes, "--device", given.device]
+    subprocess.run(train, check=True)
+    weights = next(given.run.glob("*.safetensors"))
+    result = given.run / "kodak.json"
+    measure = [sys.executable, str(ROOT / "benchmarks" / "kodak.py"), "--codec", str(weights)]
+    subprocess.run([*measure, "--out", str(result)], check=True)
+    row = line(given.run, json.loads(result.read_text()))
+    atomic_write(LOG, add_line(LOG.read_text(), row).encode(), overwrite=True)
+    print(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A run's log: a CSV file, and TensorBoard events where TensorBoard is installed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+
+from corelic.training.trainer import Progress
+
+FILE = "log.csv"
+
+
+def write_logs(run: Path, rows: Iterable[Progress]) -> Iterator[Progress]:
+    """Appends each progress to the logs in the run's folder as it passes."""
+    events = None
+    if find_spec("tensorboard"):
+        events = TensorBoardLogger(root_dir=run, name="tensorboard", version="")
+    try:
+        for row in rows:
+            fields = asdict(row)
+            fields = fields.pop("position") | fields
+            append(run / FILE, fields)
+            if events is not None:
+                events.log_metrics(fields, step=row.position.step)
+            yield row
+    finally:
+        if events is not None:
+            with suppress(OSError):  # events are a convenience; the CSV file is the record
+                events.finalize("success")
+
+
+def append(path: Path, fields: dict[str, float]) -> None:
+    """One row, under a head line if it is the first."""
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(fields))
+        if new:
+            writer.writeheader()
+        writer.writerow(fields)
