@@ -67,6 +67,8 @@ def check_deep(deep: Samples, shallow: NDArray[Any], name: str) -> None:
     shallow  (H, W, C) uint8 of Pillow
     """
     # FFmpeg misreads the tiles of a TIFF in silence. Some readers drop the lower byte, some round.
+    if deep.shape[2] == 2:
+        deep = deep[:, :, [0, 0, 0, 1]]  # Pillow opens grey with alpha as RGBA
     channels = min(deep.shape[2], shallow.shape[2])
     if deep.shape[:2] == shallow.shape[:2]:
         high = (deep[:, :, :channels] >> 8).astype(np.int16)

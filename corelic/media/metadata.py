@@ -123,12 +123,14 @@ def _exif_of(image: Image.Image) -> bytes | None:
         return raw.removeprefix(EXIF_PREFIX)
     # Elsewhere in a TIFF, in the text of ImageMagick's PNGs, or set by a program.
     try:
-        found = image.getexif()
-    except Exception:
+        return _rewritten_exif(image)
+    except Exception:  # of damaged EXIF; the pixels are none the worse for it
         return None
-    kept = Image.Exif()
-    tags = _TIFF_TAGS if image.format == "TIFF" else tuple(found)
-    for tag in tags:
+
+
+def _rewritten_exif(image: Image.Image) -> bytes | None:
+    found, kept = image.getexif(), Image.Exif()
+    for tag in _TIFF_TAGS if image.format == "TIFF" else tuple(found):
         if tag in found and tag != ExifTags.Base.Orientation:
             kept[tag] = found[tag]
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):

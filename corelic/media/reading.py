@@ -50,8 +50,9 @@ class _Planes:
 
 
 def read_picture(source: str | Path | bytes, *, name: str | None = None) -> Picture:
-    """A path, or a file's bytes, in any format that Pillow reads; else PictureError.
+    """A path, or a file's bytes, in any format that Pillow reads, .clc included; else PictureError.
 
+    BadFileError for a damaged .clc file.
     Errors call it `name`; by default its path. Warns PictureWarning of a picture in inks.
     """
     data = source if isinstance(source, bytes) else read_file(Path(source))
@@ -103,8 +104,10 @@ def from_image(image: Image.Image, name: str) -> Picture:
         # MPO is a phone's JPEG: what follows the picture is a preview or a depth map.
         raise PictureError(name, "has several frames; extract one and encode that")
     try:
+        deep = read_deep(image, name) if is_deep(image) else None  # before anything loads it
         orientation = orientation_of(image)  # of the file; a TIFF turns as it is loaded
-        deep = turn(read_deep(image, name), orientation) if is_deep(image) else None
+        if deep is not None:
+            deep = turn(deep, orientation)
         load_image(image, name)
         turned, orientation = orientation != UPRIGHT, orientation_of(image)
         if deep is None:
