@@ -65,7 +65,8 @@ def test_saving_is_encoding(photo: Image.Image, tmp_path: Path) -> None:
     photo.save(path, quality=60, codec=TINY, device="cpu", subsampling=0)
     assert path.read_bytes() == corelic.encode(photo, quality=60, codec=TINY, device="cpu")
     photo.convert("RGBA").save(tmp_path / "alpha.CLC", codec=TINY)
-    assert Image.open(tmp_path / "alpha.CLC").mode == "RGBA"
+    with Image.open(tmp_path / "alpha.CLC") as image:
+        assert image.mode == "RGBA"
 
 
 def test_metadata_is_kept_given_or_left_out(photo: Image.Image) -> None:
