@@ -56,24 +56,31 @@ class File:
 
     fields   of the header, each as coded
     payload  of the latents: checksum of the symbols, then words
+    extras   of the other chunks: type and payload
     """
 
     fields: tuple[bytes, ...]
     payload: bytes
+    extras: tuple[tuple[bytes, bytes], ...]
 
     @classmethod
     def take(cls, data: bytes) -> "File":
-        """Of a sound file with the latents alone."""
+        """Of a sound file."""
         rest = data[len(SIGNATURE) :]
         header, rest = _sized(rest)
         payload, rest = _sized(rest[CRC_BYTES + 1 :])
+        extras = []
+        while len(rest) > 2 * CRC_BYTES:  # of the chunk before, and of the contents
+            kind = rest[CRC_BYTES : CRC_BYTES + 1]
+            extra, rest = _sized(rest[CRC_BYTES + 1 :])
+            extras.append((kind, extra))
         name = 1 + header[0]
         fields, header = [header[:name]], header[name:]
         for length in (None, 4, None, None, 1, None, None):  # None: a varint
             length = length or _varint_bytes(header)
             fields.append(header[:length])
             header = header[length:]
-        return cls(tuple(fields), payload)
+        return cls(tuple(fields), payload, tuple(extras))
 
     def seal(self) -> bytes:
         return sealed(self.bare())
@@ -81,8 +88,9 @@ class File:
     def bare(self) -> bytes:
         """Without its checksums."""
         header = b"".join(self.fields)
-        chunk = LATENTS + varint(len(self.payload)) + self.payload
-        return SIGNATURE + varint(len(header)) + header + chunk
+        chunks = ((LATENTS, self.payload), *self.extras)
+        body = b"".join(kind + varint(len(payload)) + payload for kind, payload in chunks)
+        return SIGNATURE + varint(len(header)) + header + body
 
 
 def varint(value: int) -> bytes:
@@ -162,7 +170,8 @@ def noise(data: bytes, other: bytes, dice: random.Random) -> bytes:
     return data[:kept] + dice.randbytes(dice.randint(0, 2 * len(data) + 8))
 
 
-DAMAGES = {
+Damage = Callable[[bytes, bytes, random.Random], bytes]
+DAMAGES: dict[str, Damage] = {
     damage.__name__: damage for damage in (flip, truncate, splice, insert, delete, duplicate, noise)
 }
 KINDS = (*DAMAGES, "header")
@@ -212,7 +221,8 @@ def resealed(data: bytes, other: bytes, kind: str, dice: random.Random) -> bytes
     if kind not in DAMAGES:
         return edit_header(file, dice).seal()
     damage = DAMAGES[kind]
-    match dice.choice(("all", "header", "payload", "words", "words")):
+    parts = ("all", "header", "payload", "words", "words")
+    match dice.choice((*parts, "extra", "extra") if file.extras else parts):
         case "all":
             return sealed(damage(file.bare(), another.bare(), dice))
         case "header":
@@ -220,8 +230,19 @@ def resealed(data: bytes, other: bytes, kind: str, dice: random.Random) -> bytes
             return replace(file, fields=(header,)).seal()
         case "payload":
             return replace(file, payload=damage(file.payload, another.payload, dice)).seal()
+        case "extra":
+            return damage_extra(file, damage, dice).seal()
     words = damage(file.payload[CRC_BYTES:], another.payload[CRC_BYTES:], dice)
     return replace(file, payload=file.payload[:CRC_BYTES] + words).seal()
+
+
+def damage_extra(file: File, damage: Damage, dice: random.Random) -> File:
+    """Alpha, ICC profile, EXIF, XMP or bit depth is another one than was written."""
+    extras = list(file.extras)
+    at = dice.randrange(len(extras))
+    kind, payload = extras[at]
+    extras[at] = kind, damage(payload, dice.choice(extras)[1], dice)
+    return replace(file, extras=tuple(extras))
 
 
 # What must hold
@@ -314,7 +335,10 @@ def one_of(*pictures: Image.Image) -> Callable[[Image.Image], bool]:
 
 
 def originals(name: str, dice: np.random.Generator) -> list[bytes]:
-    """Small files: two sizes at three qualities and with latents of no picture, and a grey one."""
+    """Small files: two sizes at three qualities and with latents of no picture, and a grey one.
+
+    One more with alpha, ICC profile, EXIF and XMP, and the same in 16 bits.
+    """
     codec = open_codec(name, "cpu")
     files = []
     for width, height in SIZES_PX:
@@ -326,7 +350,17 @@ def originals(name: str, dice: np.random.Generator) -> list[bytes]:
         real = codec.codec.latents_of
         with patch.object(codec.codec, "latents_of", lambda *x, of=real: noisy(of(*x), dice)):
             files.append(codec.encode(picture, dice.uniform(0, 100)))
-    return [*files, codec.encode(Picture.from_image(image.convert("L")), 50)]
+    alpha = image.convert("L").point(lambda value: min(max(2 * value - 128, 0), 255))
+    rich = Picture(
+        picture.pixels, np.asarray(alpha), b"an ICC profile" * 20, b"MM\0*\0\0\0\x08\0\0", b"<x/>"
+    )
+    deep = replace(rich, pixels=_deep(rich.pixels), alpha=_deep(np.asarray(alpha)))
+    last = Picture.from_image(image.convert("L")), rich, deep
+    return [*files, *(codec.encode(picture, 50) for picture in last)]
+
+
+def _deep(samples: np.ndarray) -> np.ndarray:
+    return samples.astype(np.uint16) * np.uint16(250)
 
 
 def noisy(latents: Tensor, dice: np.random.Generator) -> Tensor:

@@ -4,7 +4,10 @@
     image = corelic.decode(data)                     # PIL.Image.Image
     corelic.info(data)                               # size, codec, quality, without decoding
 
-Importing this package imports neither torch nor Pillow; the first call that needs them does.
+Pillow knows .clc files, too: Image.open("photo.clc"), image.save("photo.clc", quality=60).
+
+Importing this package imports the core of Pillow, to tell it, but not torch: the first call that
+needs that does.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from corelic import pillow_plugin
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import CorelicError
 
@@ -26,15 +30,27 @@ __version__ = "0.1.0"
 __all__ = [
     "DEFAULT_CODEC",
     "MAX_PIXELS",
+    "ChunkInfo",
     "CorelicError",
     "FileInfo",
     "decode",
+    "decode_picture",
     "encode",
     "info",
     "list_codecs",
 ]
 
 DEFAULT_CODEC = "swift"
+
+pillow_plugin.register()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkInfo:
+    """A part of a .clc file."""
+
+    name: str  # "latents", "alpha", "icc", "exif", "xmp", "depth", or "optional 12" if unknown
+    payload_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +64,10 @@ class FileInfo:
     width_px: int
     height_px: int
     colour: str  # "grey" or "rgb"
+    bit_depth: int  # 8 or 16
     quality: float  # 0 … 100
     file_bytes: int
-    chunks: tuple[str, ...]
+    chunks: tuple[ChunkInfo, ...]
 
     @property
     def rate_bpp(self) -> float:
@@ -64,19 +81,22 @@ def encode(
     codec: str = DEFAULT_CODEC,
     quality: float = 50,
     device: str = "auto",
+    strip: bool = False,
 ) -> bytes:
     """Encode a picture to a complete file.
 
-    picture  path, PIL.Image or corelic.media.Picture; 8-bit grey or RGB
+    picture  path, PIL.Image or corelic.media.Picture, of any kind that docs/pictures.md lists
     codec    a name from `list_codecs`, or the path of a weights file
     quality  0 (smallest) … 100 (best), log-linear in λ, rounded to 1/16
     device   "auto", "cpu" or "cuda"; the file does not depend on it beyond rounding in analysis
+    strip    leave out ICC profile, EXIF and XMP; the orientation is applied all the same
 
+    Warns PictureWarning where a picture is converted with a loss.
     Raises CorelicError: PictureError, UnknownCodecError, BadWeightsError, DeviceError.
     """
     from corelic.codecs import api
 
-    return api.encode(picture, codec=codec, quality=quality, device=device)
+    return api.encode(picture, codec=codec, quality=quality, device=device, strip=strip)
 
 
 def decode(
@@ -84,15 +104,30 @@ def decode(
 ) -> Image.Image:
     """Decode a complete file; it names its own codec, weights, size and colour.
 
+    A .clc file gives mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF and XMP in `info`; any
+    other format that Pillow reads gives what Pillow makes of it.
+
     codec       path of the weights, where they are neither shipped nor in CORELIC_MODELS
     max_pixels  larger pictures are refused before anything is allocated
 
     Raises CorelicError: BadFileError for damage of any kind, TooManyPixelsError,
-    MissingWeightsError, DeviceError.
+    MissingWeightsError, DeviceError; PictureError for other formats.
     """
     from corelic.codecs import api
 
     return api.decode(data, device=device, codec=codec, max_pixels=max_pixels)
+
+
+def decode_picture(
+    data: bytes, *, device: str = "auto", codec: str | None = None, max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """As `decode`, to arrays: with 16 bits in colour, too, for which Pillow has no mode.
+
+    Other formats come as `encode` would take them: upright, palettes resolved, inks converted.
+    """
+    from corelic.codecs import api
+
+    return api.decode_picture(data, device=device, codec=codec, max_pixels=max_pixels)
 
 
 def info(data: bytes) -> FileInfo:
@@ -109,9 +144,10 @@ def info(data: bytes) -> FileInfo:
         width_px=header.width_px,
         height_px=header.height_px,
         colour=header.colour.name.lower(),
+        bit_depth=content.bit_depth,
         quality=header.quality,
         file_bytes=len(data),
-        chunks=("latents", *(f"optional {chunk.type}" for chunk in content.optional)),
+        chunks=tuple(ChunkInfo(container.label(type), size) for type, size in content.sizes),
     )
 
 

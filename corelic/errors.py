@@ -10,6 +10,7 @@
     │   ├── ChecksumError                       a part is not the one that was written
     │   ├── HeaderError                         a field has a value the format does not allow
     │   ├── UnknownChunkError                   a part that decoding needs is of an unknown kind
+    │   ├── ChunkError                          an optional part is not what its kind must be
     │   ├── PayloadError                        the entropy-coded stream contradicts itself
     │   └── SymbolMismatchError                 it decodes, but to other symbols
     ├── UnknownCodecError (LookupError)         no codec of this name
@@ -23,6 +24,8 @@
     ├── RecipeError (ValueError)                a training recipe that makes no sense
     ├── TrainingError (RuntimeError)            a training run that cannot go on
     └── DeviceError (RuntimeError)              a device that is not here or does not do
+
+    PictureWarning (UserWarning)                a picture that was changed to be encoded
 
 Catch ours, or the builtin in brackets. Each message is one sentence that says what was found and
 what to do. Fields go to `args`, so that an error survives the trip home from a worker process.
@@ -153,6 +156,20 @@ class UnknownChunkError(BadFileError):
         return (
             f"decoding needs chunk type {self.chunk_type}, which this release of corelic does "
             f"not know; upgrade corelic to read the file"
+        )
+
+
+class ChunkError(BadFileError):
+    """An optional chunk whose payload is not what its type must hold."""
+
+    def __init__(self, chunk: str, reason: str) -> None:
+        super().__init__(chunk, reason)
+        self.chunk, self.reason = chunk, reason
+
+    def __str__(self) -> str:
+        return (
+            f"the file's {self.chunk} makes no sense ({self.reason}); the file is damaged, "
+            f"or its writer is at fault"
         )
 
 
@@ -316,3 +333,7 @@ class DeviceError(CorelicError, RuntimeError):
 
     def __str__(self) -> str:
         return f"device {self.device!r}: {self.reason}"
+
+
+class PictureWarning(UserWarning):
+    """A picture had to be changed to be encoded, beyond what the codec itself does to it."""

@@ -194,6 +194,10 @@ def show_error(message: str, console: Console) -> None:
     console.print(Text(f"error: {printable(message)}", style="red"), soft_wrap=True)
 
 
+def show_warning(message: str, console: Console) -> None:
+    console.print(Text(f"warning: {printable(message)}", style="yellow"), soft_wrap=True)
+
+
 def _expand(source: Path) -> list[Path]:
     pattern = str(source)
     if source == STREAM or os.path.lexists(source) or not has_magic(pattern):

@@ -17,6 +17,7 @@ EXAMPLES = [
     errors.ChecksumError("chunk 1", 1, 2),
     errors.HeaderError("width_px", 0, "1 to 2"),
     errors.UnknownChunkError(3),
+    errors.ChunkError("alpha", "it is cut"),
     errors.PayloadError("the last word is zero"),
     errors.SymbolMismatchError(1, 2),
     errors.UnknownCodecError("swft", ("checkerboard", "swift")),

@@ -18,6 +18,8 @@ def compare(
 ) -> None:
     """Measure how far one picture is from another: PSNR and MS-SSIM, over 8-bit samples.
 
+    Colours that the reference hides under an alpha of 0 do not count.
+
     \b
     Examples:
       corelic compare photo.png decoded.png
@@ -25,13 +27,15 @@ def compare(
     """
     from corelic.eval.metrics import ms_ssim, psnr_db
 
-    one, other = read_picture(reference), read_picture(distorted)
+    one, other = (read_picture(path).in_8_bits() for path in (reference, distorted))
     if one.pixels.shape != other.pixels.shape:
         raise PictureError(
             str(distorted),
             f"is {other.width_px} × {other.height_px} {other.colour} where {reference} is "
             f"{one.width_px} × {one.height_px} {one.colour}; compare pictures of one kind and size",
         )
+    if one.alpha is not None:
+        other.pixels[one.alpha == 0] = one.pixels[one.alpha == 0]
     psnr = psnr_db(one.pixels, other.pixels)
     similarity = ms_ssim(one.pixels, other.pixels)
     if as_json:

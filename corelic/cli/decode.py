@@ -11,7 +11,7 @@ import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
 from corelic.jobs import STREAM, Job, plan, printable, run
-from corelic.media import image_bytes
+from corelic.media import picture_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ def decode(
 ) -> None:
     """Decode files to pictures; each file names its own codec.
 
-    photo.clc becomes photo.png beside it; the suffix of -o chooses another format.
+    photo.clc becomes photo.png beside it; the suffix of -o chooses another format. Pictures in
+    other formats are converted.
 
     \b
     Examples:
@@ -57,14 +58,16 @@ def decode(
 
     def decode_one(job: Job) -> Decoded:
         start = perf_counter()
-        image = corelic.decode(job.read(), device=device, codec=codec, max_pixels=max_pixels)
+        picture = corelic.decode_picture(
+            job.read(), device=device, codec=codec, max_pixels=max_pixels
+        )
         seconds = perf_counter() - start
-        job.write(image_bytes(image, job.output))
+        job.write(picture_bytes(picture, job.output))
         return Decoded(
             source=str(job.source),
             output=str(job.output),
-            width_px=image.width,
-            height_px=image.height,
+            width_px=picture.width_px,
+            height_px=picture.height_px,
             decode_s=seconds,
         )
 

@@ -52,7 +52,8 @@ def demo(
     """
     from corelic.eval.metrics import ms_ssim, psnr_db
 
-    original = read_picture(picture) if picture else _astronaut()
+    # What it shows is colour: that of any picture, in the 8 bits that its figures are about.
+    original = Picture(read_picture(picture).in_8_bits().pixels) if picture else _astronaut()
     output.mkdir(parents=True, exist_ok=True)
     load_s = _load(device)
     figures = []

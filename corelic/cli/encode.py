@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
-from typer import Argument, BadParameter
+from typer import Argument, BadParameter, Option
 
 import corelic
 from corelic.cli import options
@@ -39,6 +39,7 @@ def encode(
     codec: options.Codec = corelic.DEFAULT_CODEC,
     quality: options.Quality = 50,
     device: options.Device = "auto",
+    strip: Annotated[bool, Option("--strip", help="Leave out ICC profile, EXIF and XMP.")] = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -50,6 +51,7 @@ def encode(
     Examples:
       corelic encode photo.png
       corelic encode photo.jpg -q 80 -o small.clc
+      corelic encode photo.jpg --strip
       corelic encode holiday/*.jpg -o encoded/
       corelic encode - < photo.png > photo.clc
     """
@@ -57,7 +59,7 @@ def encode(
     def encode_one(job: Job) -> Encoded:
         start = perf_counter()
         picture = read_picture(job.read(), name=job.name)
-        data = corelic.encode(picture, codec=codec, quality=quality, device=device)
+        data = corelic.encode(picture, codec=codec, quality=quality, device=device, strip=strip)
         seconds = perf_counter() - start
         job.write(data)
         found = corelic.info(data)

@@ -44,10 +44,11 @@ def info(
 def _page(name: str, found: corelic.FileInfo) -> str:
     lines = {
         "codec": f"{found.codec}-{found.generation}, weights {found.weights_fingerprint}",
-        "picture": f"{found.width_px} × {found.height_px}, {found.colour}",
+        "picture": f"{found.width_px} × {found.height_px}, {found.colour}, {found.bit_depth} bits",
         "quality": f"{found.quality:g}",
         "size": f"{found.file_bytes:,} bytes, {found.rate_bpp:.3f} bpp",
-        "format": f"{found.format_version}, chunks: {', '.join(found.chunks)}",
+        "format": f"{found.format_version}",
+        "chunks": ", ".join(f"{chunk.name} {chunk.payload_bytes:,}" for chunk in found.chunks),
     }
     return "\n".join(
         [printable(name), *(f"  {key:<8} {printable(value)}" for key, value in lines.items())]

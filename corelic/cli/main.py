@@ -16,8 +16,8 @@ from typer import Option
 
 import corelic
 from corelic.cli import codecs, compare, decode, demo, encode, export, info, train
-from corelic.errors import CorelicError
-from corelic.jobs import show_error
+from corelic.errors import CorelicError, PictureWarning
+from corelic.jobs import show_error, show_warning
 
 app = typer.Typer(
     add_completion=False,
@@ -71,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = [argument for argument in given if argument != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")  # of libraries, about what the user cannot change
+    warnings.simplefilter("always", PictureWarning)
+    warnings.showwarning = _show_warning
     # So that a temporary file is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -95,6 +97,11 @@ def _sentence(error: CorelicError | MemoryError | OSError) -> str:
     if isinstance(error, OSError) and not isinstance(error, CorelicError):
         return f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}"
     return str(error)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """One line; where in the code it was given is of no use to the user."""
+    show_warning(str(message), Console(stderr=True))
 
 
 def _mute_stdout() -> None:

@@ -1,4 +1,4 @@
-"""What `corelic.encode`, `decode`, `info` and `list_codecs` do; imported at their first call."""
+"""What the functions of `corelic` do, but for `info`; imported at their first call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.registry import list_specs
 from corelic.entropy import container
+from corelic.errors import NotACorelicFileError
 from corelic.media import Picture, read_picture
+from corelic.media.reading import from_image, load_image, open_image
+
+DATA = "the data"  # what errors call bytes without a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,54 @@ class CodecInfo:
 
 
 def encode(
-    picture: str | Path | Image.Image | Picture, *, codec: str, quality: float, device: str
+    picture: str | Path | Image.Image | Picture,
+    *,
+    codec: str,
+    quality: float,
+    device: str,
+    strip: bool,
 ) -> bytes:
     if isinstance(picture, str | Path):
         picture = read_picture(picture)
     elif isinstance(picture, Image.Image):
         picture = Picture.from_image(picture)
+    if strip:
+        picture = picture.stripped()
     return open_codec(codec, device).encode(picture, quality)
 
 
 def decode(data: bytes, *, device: str, codec: str | None, max_pixels: int) -> Image.Image:
+    image = _classical(data, max_pixels)
+    if image is not None:
+        load_image(image, DATA)
+        return image
+    return _decoded(data, device, codec, max_pixels).to_image()
+
+
+def decode_picture(data: bytes, *, device: str, codec: str | None, max_pixels: int) -> Picture:
+    image = _classical(data, max_pixels)
+    if image is not None:
+        return from_image(image, DATA)
+    return _decoded(data, device, codec, max_pixels)
+
+
+def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
+    """A picture in a format of Pillow's, not loaded yet; None for a .clc file with a sound header.
+
+    BadFileError for what is neither.
+    """
+    try:
+        container.read_header(data)
+    except NotACorelicFileError:
+        image = open_image(data, DATA)
+        if image is None:
+            raise
+        check_size(*image.size, max_pixels)
+        return image
+    return None
+
+
+def _decoded(data: bytes, device: str, codec: str | None, max_pixels: int) -> Picture:
     header = container.read_header(data)
     check_size(header.width_px, header.height_px, max_pixels)
     container.read(data)  # damage is reported before weights are looked for
@@ -69,7 +111,7 @@ def decode(data: bytes, *, device: str, codec: str | None, max_pixels: int) -> I
         weights = store.by_fingerprint(name, header.fingerprint)
     else:
         weights = store.by_name(codec)
-    return FileCodec(weights, device_of(device)).decode(data, max_pixels=max_pixels).to_image()
+    return FileCodec(weights, device_of(device)).decode(data, max_pixels=max_pixels)
 
 
 def list_codecs() -> tuple[CodecInfo, ...]:

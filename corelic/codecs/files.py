@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.base import ImageCodec
+from corelic.codecs.chunks import PLAIN, Extras, chunks_of, extras_of
 from corelic.codecs.context.base import GaussianParameters
 from corelic.codecs.learned import HYPER_STRIDE, Latents, pad
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
@@ -37,6 +38,7 @@ from corelic.errors import (
     TooManyPixelsError,
 )
 from corelic.media import Picture
+from corelic.media.hidden import smooth_hidden
 
 DEVICES = ("auto", "cpu", "cuda")
 PADDING_ALLOWED = 2**18  # pixels; 1,000,000 × 1 would be padded to 64 megapixels
@@ -101,7 +103,7 @@ class FileCodec(ImageCodec):
         check_size(*size, MAX_PIXELS)
         check_size(*size, MAX_PIXELS, spec.pad_multiple_px)
         with memory_for(*size), exact_arithmetic():
-            latents, segments = self.symbols_of(picture, step)
+            latents, segments = self.symbols_of(smooth_hidden(picture), step)
         header = Header(
             codec=spec.name,
             generation=spec.generation,
@@ -112,7 +114,7 @@ class FileCodec(ImageCodec):
             quality_step=step,
         )
         words = coder.encode(segments)
-        return container.write(Container(header, latents.crc32, words))
+        return container.write(Container(header, latents.crc32, words, chunks_of(picture)))
 
     def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         """The picture in a .clc file of these weights; BadFileError for anything damaged."""
@@ -127,6 +129,7 @@ class FileCodec(ImageCodec):
         if name != spec.full_name:
             raise HeaderError("codec", name, f"{spec.full_name}, whose weights it names")
         with memory_for(*size), exact_arithmetic():
+            extras = extras_of(content)
             latents = self.parse(content)
             if latents.crc32 != content.symbols_crc32:
                 raise SymbolMismatchError(content.symbols_crc32, latents.crc32)
@@ -134,7 +137,8 @@ class FileCodec(ImageCodec):
             x_hat = self.codec.pixels_of(latents.y_hat.float(), quality)
             if not bool(x_hat.isfinite().all()):
                 raise PayloadError("its latents are beyond what any picture gives")
-        return to_picture(x_hat[0, :, : header.height_px, : header.width_px], header.colour)
+            x_hat = x_hat[0, :, : header.height_px, : header.width_px]
+            return to_picture(x_hat, header.colour, extras)
 
     def estimate(self, picture: Picture, quality: float) -> Estimate:
         """Rate and picture of one differentiable-style pass: no file, no integers."""
@@ -215,10 +219,10 @@ class FileCodec(ImageCodec):
 
     def to_tensor(self, picture: Picture) -> Tensor:
         """(1, 3, H, W) float32 in [0, 1]; grey as three equal planes."""
-        pixels = picture.pixels
+        pixels, largest = picture.pixels, 2**picture.bit_depth - 1
         planes = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
         planes = planes.expand(3, -1, -1) if pixels.ndim == 2 else planes.permute(2, 0, 1)
-        return planes.float().div(255).unsqueeze(0)
+        return planes.float().div(largest).unsqueeze(0)
 
 
 def open_codec(name: str | Path, device: str = "auto") -> FileCodec:
@@ -267,10 +271,12 @@ def integers(x: Tensor) -> NDArray[np.int32]:
     return array
 
 
-def to_picture(x_hat: Tensor, colour: Colour) -> Picture:
-    """(3, H, W) float -> 8 bits; grey is the mean of the three planes."""
+def to_picture(x_hat: Tensor, colour: Colour, extras: Extras = PLAIN) -> Picture:
+    """(3, H, W) float -> 8 or 16 bits; grey is the mean of the three planes."""
     if colour is Colour.GREY:
         x_hat = x_hat.mean(dim=0, keepdim=True)
-    pixels = (x_hat.clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8).permute(1, 2, 0)
-    array = pixels.cpu().numpy()
-    return Picture(array[:, :, 0] if colour is Colour.GREY else array)
+    steps = (x_hat.clamp(0, 1) * (2**extras.bit_depth - 1) + 0.5).floor()
+    deep = extras.bit_depth == 16
+    array = steps.to(torch.int32 if deep else torch.uint8).permute(1, 2, 0).cpu().numpy()
+    array = array.astype(np.uint16 if deep else np.uint8, copy=False)
+    return extras.onto(array[:, :, 0] if colour is Colour.GREY else array)

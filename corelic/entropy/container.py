@@ -9,13 +9,15 @@ there before anything is taken, and whatever is wrong is a `BadFileError`.
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from os import SEEK_END
+from typing import Any, BinaryIO, NamedTuple
 
 from corelic.errors import (
     ChecksumError,
+    ChunkError,
     HeaderError,
     NotACorelicFileError,
     PayloadError,
@@ -30,11 +32,13 @@ VERSION = 1
 # As PNG's: a high bit, CR LF and a lone LF, so that a transfer that alters any of them shows.
 SIGNATURE = b"\x89CLC\r\n" + bytes([VERSION]) + b"\n"
 VERSION_AT = 6
-LATENTS = 1  # chunk type: CRC-32 of the symbols, then the entropy-coded words
 MAX_PIXELS = 2**26  # a reader's limit unless it is told another; no part of the format
 MAX_SIDE_PX = 2**24
 MAX_QUALITY_STEP = 1600
 QUALITY_STEPS_PER_UNIT = 16
+
+# A header of the longest fields there are, for who reads a file's beginning alone.
+HEADER_MAX_BYTES = 128
 
 _VARINT_BYTES = 9  # of 7 bits each, hence below 2**63
 _CRC_BYTES = 4
@@ -53,6 +57,27 @@ class Colour(IntEnum):
 
     GREY = 0
     RGB = 1
+
+
+class ChunkType(IntEnum):
+    """Even types are optional; their payloads are in `corelic/codecs/chunks.py`."""
+
+    LATENTS = 1  # CRC-32 of the symbols, then the entropy-coded words
+    ALPHA = 2
+    ICC = 4
+    EXIF = 6
+    XMP = 8
+    DEPTH = 10
+
+
+def label(type: int) -> str:
+    """What a chunk is called: "latents", "alpha", …, or "optional 12" where it is unknown."""
+    known = type in tuple(ChunkType)
+    return ChunkType(type).name.lower() if known else f"optional {type}"
+
+
+METADATA = ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP
+DEEP = bytes([16])  # all that a depth chunk may hold; without the chunk, samples have 8 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +147,38 @@ class Container:
         if types != sorted(set(types)) or not set(types) <= set(range(0, 63, 2)):
             raise ValueError(f"optional chunks are {types}: use even types, 0 to 62, ascending")
 
+    def payload(self, type: ChunkType) -> bytes | None:
+        """Of an optional chunk; None if it is not there."""
+        return next((chunk.payload for chunk in self.optional if chunk.type == type), None)
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Type and payload bytes of each chunk, as they lie in the file."""
+        latents = ChunkType.LATENTS, _CRC_BYTES + len(self.words)
+        return tuple(sorted((latents, *((c.type, len(c.payload)) for c in self.optional))))
+
+    @property
+    def bit_depth(self) -> int:
+        """Of the picture's samples, 8 or 16; ChunkError if the file says something else."""
+        depth = self.payload(ChunkType.DEPTH)
+        if depth not in (None, DEEP):
+            raise ChunkError(label(ChunkType.DEPTH), "it is not the one byte 16")
+        return 16 if depth else 8
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The beginning of a file: its header, and the types of the chunks that follow."""
+
+    header: Header
+    types: tuple[int, ...]
+
 
 def write(container: Container) -> bytes:
     """The complete file."""
-    latents = Chunk(LATENTS, container.symbols_crc32.to_bytes(4, "little") + container.words)
+    latents = Chunk(
+        ChunkType.LATENTS, container.symbols_crc32.to_bytes(4, "little") + container.words
+    )
     chunks = sorted((latents, *container.optional), key=lambda chunk: chunk.type)
     values = {name: getattr(container.header, name) for name in Header.__slots__}
     values["chunks"] = sum(1 << chunk.type for chunk in chunks)
@@ -137,7 +190,38 @@ def write(container: Container) -> bytes:
 
 def read_header(data: bytes) -> Header:
     """The header of a file of which only the beginning need be there."""
-    return _read_header(_Reader(data))[0]
+    return outline(data).header
+
+
+def outline(data: bytes) -> Outline:
+    """The header and what it announces, of a file of which only the beginning need be there."""
+    header, types = _read_header(_Reader(data))
+    return Outline(header, tuple(types))
+
+
+def skim(file: BinaryIO, types: Collection[int]) -> dict[int, bytes]:
+    """The payloads of some chunks of a file that can be sought in; the others are not read.
+
+    What there is of it is checked as `read` checks it, but for the contents CRC-32.
+    """
+    file.seek(0)
+    reader = _Reader(file.read(HEADER_MAX_BYTES))
+    _, announced = _read_header(reader)
+    position, size = reader.position, file.seek(0, SEEK_END)
+    found = {}
+    for chunk_type in announced:
+        file.seek(position)
+        head = _Reader(file.read(1 + _VARINT_BYTES))
+        head.take(1, f"chunk {chunk_type}")
+        length = head.varint(f"chunk {chunk_type} length")
+        chunk_bytes = head.position + length + _CRC_BYTES
+        if position + chunk_bytes > size:
+            raise TruncatedFileError(f"chunk {chunk_type}", position + chunk_bytes, size)
+        if chunk_type in types:
+            file.seek(position)
+            found[chunk_type] = _read_chunk(_Reader(file.read(chunk_bytes)), chunk_type).payload
+        position += chunk_bytes
+    return found
 
 
 def read(data: bytes) -> Container:
@@ -145,21 +229,21 @@ def read(data: bytes) -> Container:
     reader = _Reader(data)
     header, types = _read_header(reader)
     for chunk_type in types:
-        if chunk_type % 2 and chunk_type != LATENTS:
+        if chunk_type % 2 and chunk_type != ChunkType.LATENTS:
             raise UnknownChunkError(chunk_type)
     chunks = [_read_chunk(reader, chunk_type) for chunk_type in types]
     reader.check_crc("contents", reader.contents_crc32)
     if reader.position < len(data):
         raise TrailingDataError(len(data) - reader.position)
 
-    latents = next(chunk.payload for chunk in chunks if chunk.type == LATENTS)
+    latents = next(chunk.payload for chunk in chunks if chunk.type == ChunkType.LATENTS)
     if len(latents) < _CRC_BYTES:
         raise PayloadError(f"{len(latents)} bytes are too few for the checksum of the symbols")
     return Container(
         header,
         symbols_crc32=int.from_bytes(latents[:_CRC_BYTES], "little"),
         words=latents[_CRC_BYTES:],
-        optional=tuple(chunk for chunk in chunks if chunk.type != LATENTS),
+        optional=tuple(chunk for chunk in chunks if chunk.type != ChunkType.LATENTS),
     )
 
 
@@ -272,7 +356,7 @@ def _read_header(reader: _Reader) -> tuple[Header, list[int]]:
     if fields.position < len(payload):
         raise HeaderError("chunks", payload[fields.position :], "nothing after it")
     mask = values.pop("chunks")
-    if not mask >> LATENTS & 1:
+    if not mask >> ChunkType.LATENTS & 1:
         raise HeaderError("chunks", mask, "masks with bit 1, the latents")
     return Header(**values), [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 

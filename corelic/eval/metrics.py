@@ -5,6 +5,7 @@ over RGB as CompressAI and pytorch-msssim compute it. Both take what a decoder r
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ K1, K2 = 0.01, 0.03
 # Below this, the window does not fit into the coarsest scale.
 MS_SSIM_MIN_PX = (WINDOW_PX - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.unsignedinteger[Any]]  # uint8; anything else is refused
 Plane = NDArray[np.float64]
 
 

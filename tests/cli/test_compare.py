@@ -44,3 +44,21 @@ def test_unlike_pictures_are_one_sentence(corelic: Program, photo: Image.Image) 
         assert (ran.exit_code, ran.stdout) == (1, b"")
         assert ran.stderr.startswith(f"error: {other}: ")
         assert ran.stderr.count("\n") == 1
+
+
+def test_hidden_colours_do_not_count(corelic: Program, photo: Image.Image) -> None:
+    alpha = Image.new("L", photo.size, 0)
+    alpha.paste(255, (0, 0, 100, 100))
+    for name, colours in (("one.png", photo), ("other.png", photo.rotate(180))):
+        colours.paste(photo.crop((0, 0, 100, 100)), (0, 0))
+        colours.putalpha(alpha)
+        colours.save(name)
+    found = json.loads(corelic("compare", "one.png", "other.png", "--json").stdout)
+    assert found["psnr_db"] is None
+
+
+def test_16_bits_are_rounded_to_8(corelic: Program, photo: Image.Image) -> None:
+    photo.convert("L").save("grey.png")
+    Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save("deep.png")
+    found = json.loads(corelic("compare", "grey.png", "deep.png", "--json").stdout)
+    assert found["psnr_db"] is None

@@ -4,10 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from corelic.media import read_picture
 from tests.cli.conftest import Program
+from tests.media.files import deep_png
 
 
 @pytest.fixture
@@ -94,3 +97,27 @@ def test_an_unknown_suffix_is_one_sentence(corelic: Program, encoded: bytes) -> 
     ran = corelic("decode", "photo.clc", "-o", "photo.docx")
     assert ran.exit_code == 1
     assert "try .png" in ran.stderr
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bits_go_to_a_png_of_as_many(corelic: Program, channels: int) -> None:
+    values = np.random.default_rng(1).integers(20_000, 20_300, (64, 64, channels), dtype=np.uint16)
+    Path("deep.png").write_bytes(deep_png(values))
+    assert corelic("encode", "deep.png").exit_code == 0
+    assert corelic("decode", "deep.clc", "-o", "decoded.png").exit_code == 0
+    decoded = read_picture("decoded.png")
+    assert (decoded.bit_depth, decoded.colour) == (16, "rgb")
+    assert np.abs(decoded.pixels.astype(int) - 20_150).max() < 1000
+    if channels == 4:
+        assert np.array_equal(decoded.alpha, values[:, :, 3])
+    assert corelic("decode", "deep.clc", "-o", "decoded.tif").exit_code == 0
+    with Image.open("decoded.tif") as image:
+        assert image.mode == ("RGBA" if channels == 4 else "RGB")
+
+
+def test_other_formats_are_converted(corelic: Program, photo: Image.Image) -> None:
+    photo.save("photo.webp", lossless=True, icc_profile=b"a profile")
+    assert corelic("decode", "photo.webp", "-o", "converted.png").exit_code == 0
+    with Image.open("converted.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(photo))
+        assert image.info["icc_profile"] == b"a profile"

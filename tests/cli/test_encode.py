@@ -71,6 +71,29 @@ def test_grey_stays_grey(corelic: Program, photo: Image.Image) -> None:
         assert image.mode == "L"
 
 
+def test_metadata_is_kept_unless_stripped(corelic: Program, photo: Image.Image) -> None:
+    exif = photo.getexif()
+    exif[0x010F] = "corelic"
+    photo.save("rich.jpg", exif=exif, icc_profile=b"a profile")
+    corelic("encode", "rich.jpg")
+    corelic("encode", "rich.jpg", "--strip", "-o", "bare.clc")
+    kept, bare = (api.info(Path(name).read_bytes()) for name in ("rich.clc", "bare.clc"))
+    assert [chunk.name for chunk in kept.chunks] == ["latents", "icc", "exif"]
+    assert [chunk.name for chunk in bare.chunks] == ["latents"]
+    corelic("decode", "rich.clc", "-o", "decoded.jpg")
+    with Image.open("decoded.jpg") as image, Image.open("rich.jpg") as source:
+        assert image.info["icc_profile"] == b"a profile"
+        assert image.info["exif"] == source.info["exif"]
+
+
+def test_inks_are_one_line_of_warning(corelic: Program, photo: Image.Image) -> None:
+    photo.convert("CMYK").save("inks.tif")
+    ran = corelic("encode", "inks.tif")
+    assert ran.exit_code == 0
+    assert ran.stderr.startswith("warning: inks.tif is in CMYK, converted to RGB")
+    assert ran.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
@@ -79,7 +102,7 @@ def test_grey_stays_grey(corelic: Program, photo: Image.Image) -> None:
         ("list.txt", b"a shopping list\n", "not a picture"),
         ("cut.png", "half", "cannot be decoded"),
         ("folder", "folder", "is a folder"),
-        ("clear.png", Image.new("RGBA", (9, 9)), "transparency"),
+        ("float.tif", Image.new("F", (9, 9)), "floating-point"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from PIL import Image
+
 from tests.cli.conftest import Program
 
 
@@ -17,6 +19,20 @@ def test_info_says_what_the_file_holds(corelic: Program) -> None:
     shown = corelic("info", "photo.clc").stdout.decode()
     assert "240 × 176, rgb" in shown
     assert f"{size_bytes:,} bytes" in shown
+
+
+def test_info_names_each_chunk_with_its_size(corelic: Program, photo: Image.Image) -> None:
+    photo.convert("LA").save("rich.png", icc_profile=b"a profile")
+    corelic("encode", "rich.png")
+    [found] = json.loads(corelic("info", "rich.clc", "--json").stdout)
+    assert found["bit_depth"] == 8
+    assert found["chunks"][1:] == [
+        {"name": "alpha", "payload_bytes": 2},
+        {"name": "icc", "payload_bytes": 9},
+    ]
+    shown = corelic("info", "rich.clc").stdout.decode()
+    assert "grey, 8 bits" in shown
+    assert ", alpha 2, icc 9\n" in shown
 
 
 def test_info_reads_a_pipe_and_goes_past_a_bad_file(corelic: Program) -> None:

@@ -3,6 +3,7 @@ import itertools
 import re
 import zlib
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from corelic.entropy import container
-from corelic.entropy.container import Chunk, Colour, Container, Header
+from corelic.entropy.container import Chunk, ChunkType, Colour, Container, Header
 from corelic.errors import (
     BadFileError,
     ChecksumError,
+    ChunkError,
     HeaderError,
     NotACorelicFileError,
     PayloadError,
@@ -344,3 +346,66 @@ def test_an_enormous_length_is_a_missing_end_not_an_allocation() -> None:
     with pytest.raises(TruncatedFileError) as caught:
         container.read(forged(PLAIN, b"\x01" + b"\xff" * 8 + b"\x7f"))
     assert caught.value.needed_bytes > 2**62
+
+
+@given(containers)
+@settings(deadline=None)
+def test_an_outline_needs_the_beginning_alone(original: Container) -> None:
+    data = container.write(original)
+    found = container.outline(data[: container.HEADER_MAX_BYTES])
+    assert found.header == original.header
+    assert set(found.types) == {1, *(chunk.type for chunk in original.optional)}
+
+
+@given(containers, st.sets(st.integers(0, 62)))
+@settings(deadline=None)
+def test_skimming_finds_what_reading_finds(original: Container, wanted: set[int]) -> None:
+    found = container.skim(BytesIO(container.write(original)), wanted - {1})
+    expected = {chunk.type: chunk.payload for chunk in original.optional}
+    assert found == {type: expected[type] for type in expected.keys() & wanted}
+
+
+class Watched(BytesIO):
+    """Counts what is read of it."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self.read_bytes += len(found)
+        return found
+
+
+def test_skimming_leaves_the_pixels_alone() -> None:
+    file = Watched(container.write(dataclasses.replace(EXAMPLE, words=bytes(10_000))))
+    assert container.skim(file, {ChunkType.ICC}) == {4: b"ICC"}
+    assert file.read_bytes < 200
+
+
+@given(st.binary(max_size=60))
+@example(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f")  # a length that no memory holds
+@settings(deadline=None)
+def test_skimming_any_bytes_is_a_result_or_a_bad_file(noise: bytes) -> None:
+    with suppress(BadFileError):
+        container.skim(BytesIO(FILE[:HEADER_END] + noise), {4})
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x08", b"\x11", b"\x10\x00"])
+def test_a_depth_is_16_or_is_not_there(payload: bytes) -> None:
+    assert EXAMPLE.bit_depth == 8
+    deep = dataclasses.replace(EXAMPLE, optional=(Chunk(ChunkType.DEPTH, b"\x10"),))
+    assert deep.bit_depth == 16
+    odd = dataclasses.replace(EXAMPLE, optional=(Chunk(ChunkType.DEPTH, payload),))
+    with pytest.raises(ChunkError, match="depth makes no sense"):
+        _ = odd.bit_depth
+
+
+def test_the_format_page_lists_the_chunk_types() -> None:
+    table = FORMAT_PAGE.partition("### Chunks")[2].partition("### Alpha")[0]
+    documented = re.findall(r"^\| (\d+) \| (\w+)", table, re.MULTILINE)
+    assert documented == [(str(int(type)), container.label(type)) for type in ChunkType]
+
+
+def test_chunks_are_named() -> None:
+    assert EXAMPLE.sizes == ((1, 12), (4, 3))
+    assert [container.label(type) for type in (1, 2, 12)] == ["latents", "alpha", "optional 12"]

@@ -4,6 +4,7 @@ It is slow and plain on purpose: what it and corelic agree on is what the page s
 file apart, `Stream` decodes its words one entry at a time.
 """
 
+import lzma
 import zlib
 from dataclasses import dataclass
 
@@ -145,3 +146,33 @@ class Stream:
 
     def finish(self) -> None:
         assert self.x == 0 and not self.words, "words are left"
+
+
+def plane(payload: bytes, height: int, width: int, bit_depth: int) -> list[list[int]]:
+    """The alpha of a file, row by row."""
+    form, rest = payload[0], payload[1:]
+    full = 2**bit_depth - 1
+    if form == 0:
+        assert len(rest) == bit_depth // 8
+        return [[int.from_bytes(rest, "little")] * width for _ in range(height)]
+    assert form in (1, 8, bit_depth)
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**23}]
+    data = lzma.decompress(rest[1:], lzma.FORMAT_RAW, filters=filters)
+    columns = (width + 7) // 8 if form == 1 else width
+    count = height * columns
+    if form == 16:
+        data = [data[i] * 256 + data[count + i] for i in range(count)]
+    assert len(data) == count
+    rows: list[list[int]] = []
+    for y in range(height):
+        row: list[int] = []
+        for x in range(columns):
+            left = row[x - 1] if x else 0
+            up = rows[y - 1][x] if y else 0
+            corner = rows[y - 1][x - 1] if x and y else 0
+            prediction = [0, left, up, left + up - corner][rest[0]]
+            row.append((data[y * columns + x] + prediction) % (2**16 if form == 16 else 2**8))
+        rows.append(row)
+    if form == 1:
+        return [[(row[x // 8] >> (7 - x % 8) & 1) * full for x in range(width)] for row in rows]
+    return [[value * (full // (2**form - 1)) for value in row] for row in rows]

@@ -10,9 +10,9 @@ its symbols. Whatever the encoder becomes, the decoder has to give these for eve
 import hashlib
 import json
 import sys
-from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import torch
 from skimage import data
 
@@ -23,7 +23,7 @@ from corelic.codecs.files import FileCodec, exact_arithmetic
 from corelic.codecs.learned import Latents
 from corelic.codecs.registry import find_spec
 from corelic.entropy import container
-from corelic.media import Picture
+from corelic.media import Picture, picture_bytes
 from tests import tiny
 
 FORMAT = f"format-{container.VERSION}"
@@ -37,11 +37,26 @@ def picture(width_px: int, height_px: int, colour: str) -> Picture:
     return Picture(pixels if colour == "rgb" else pixels[:, :, 1])
 
 
+def rich(source: Picture, bit_depth: int) -> Picture:
+    """With alpha, ICC profile, EXIF and XMP; in 16 bits with something in the lower byte."""
+    height, width = source.height_px, source.width_px
+    rows, columns = np.mgrid[:height, :width]
+    alpha = np.clip(20 * (0.6 * height - np.hypot(rows - height / 2, columns - width / 2)), 0, 255)
+    pixels, alpha = source.pixels, alpha.astype(np.uint8)
+    if bit_depth == 16:
+        pixels, alpha = (plane.astype(np.uint16) * np.uint16(256) for plane in (pixels, alpha))
+    return Picture(pixels, alpha, b"for a reader to hand on", b"II*\0\x08\0\0\0\0\0", b"<x/>")
+
+
 TINY_STREAMS = {
     "rgb-70x33": (picture(70, 33, "rgb"), 50),
     "rgb-1x1": (picture(1, 1, "rgb"), 50),
     "grey-64x48": (picture(64, 48, "grey"), 30),
     "rgb-129x100": (picture(129, 100, "rgb"), 97.5),
+    "rgb-alpha-metadata-70x33": (rich(picture(70, 33, "rgb"), 8), 50),
+    "rgb-alpha-metadata-16bit-70x33": (rich(picture(70, 33, "rgb"), 16), 50),
+    "grey-alpha-metadata-64x48": (rich(picture(64, 48, "grey"), 8), 30),
+    "grey-16bit-64x48": (Picture(rich(picture(64, 48, "grey"), 16).pixels), 30),
 }
 PUBLISHED_STREAMS = {"rgb-129x100": (picture(129, 100, "rgb"), 50)}
 
@@ -72,10 +87,9 @@ def add_streams(codec: FileCodec, streams: dict[str, tuple[Picture, float]], fol
         encoded = codec.encode(source, quality)
         with exact_arithmetic():
             latents = codec.parse(container.read(encoded))
-        decoded = BytesIO()
-        codec.decode(encoded).to_image().save(decoded, "png", optimize=True)
+        decoded = picture_bytes(codec.decode(encoded), Path("decoded.png"))
         facts = json.dumps({"symbols_sha256": symbols_sha256(latents)}) + "\n"
-        add(stem.with_suffix(".png"), decoded.getvalue())
+        add(stem.with_suffix(".png"), decoded)
         add(stem.with_suffix(".json"), facts.encode())
         add(stem.with_suffix(".clc"), encoded)  # last: a stream is complete
 

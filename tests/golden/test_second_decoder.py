@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from corelic.codecs import files
+from corelic.codecs.chunks import extras_of
 from corelic.codecs.files import exact_arithmetic
 from corelic.entropy import container
 from corelic.entropy.coder import FrequencyTables
@@ -41,7 +42,19 @@ def test_both_readers_take_the_file_apart_alike(stream: Path) -> None:
         assert getattr(theirs, field) == getattr(ours.header, field)
     assert theirs.colour.lower() == ours.header.colour.name.lower()
     assert (theirs.symbols_crc32, theirs.words) == (ours.symbols_crc32, ours.words)
-    assert (theirs.version, theirs.optional) == (container.VERSION, {})
+    assert theirs.version == container.VERSION
+    assert theirs.optional == {chunk.type: chunk.payload for chunk in ours.optional}
+
+
+def test_both_readers_find_the_same_alpha(stream: Path) -> None:
+    theirs = tiny_reader.read(stream.read_bytes())
+    ours = extras_of(container.read(stream.read_bytes()))
+    assert ours.bit_depth == (16 if theirs.optional.get(10) == b"\x10" else 8)
+    if ours.alpha is None:
+        assert 2 not in theirs.optional
+        return
+    size = theirs.height_px, theirs.width_px
+    assert ours.alpha.tolist() == tiny_reader.plane(theirs.optional[2], *size, ours.bit_depth)
 
 
 def test_both_decoders_find_the_same_symbols(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,139 @@
+"""ICC profile, EXIF and XMP of a Pillow image, and which way up it is.
+
+Their bytes are kept as they are, makers' notes and thumbnails included: of EXIF and XMP only the
+orientation changes, in place, once it has been applied to the pixels.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+
+from corelic.media.picture import EXIF_PREFIX, Samples
+
+UPRIGHT = 1
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8]""")
+_SHORT = 3  # a field type of TIFF
+_ENTRY_BYTES = 12  # of a TIFF directory
+
+# What a TIFF file says of its picture; its other tags say where and how the pixels lie in it.
+_TIFF_TAGS = (
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.XResolution,
+    ExifTags.Base.YResolution,
+    ExifTags.Base.ResolutionUnit,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """As in `Picture`."""
+
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+
+
+def metadata_of(image: Image.Image, turned: bool) -> Metadata:
+    """Of an image whose pixels have been loaded; `turned`: its orientation is being applied."""
+    exif, xmp = _exif_of(image), image.info.get("xmp")
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    if turned:
+        exif = exif and upright_exif(exif)
+        xmp = xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+    return Metadata(image.info.get("icc_profile") or None, exif or None, xmp or None)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """1 to 8, from EXIF or else XMP; 1 where they make no sense."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    except Exception:  # of damaged EXIF; the pixels are none the worse for it
+        return UPRIGHT
+    return found if found in range(1, 9) else UPRIGHT
+
+
+def turn(samples: Samples, orientation: int) -> Samples:
+    """(H, W) or (H, W, C), as it was taken -> upright."""
+    match orientation:
+        case 2:
+            samples = samples[:, ::-1]
+        case 3:
+            samples = samples[::-1, ::-1]
+        case 4:
+            samples = samples[::-1]
+        case 5:
+            samples = samples.swapaxes(0, 1)
+        case 6:
+            samples = np.rot90(samples, -1)
+        case 7:
+            samples = samples[::-1, ::-1].swapaxes(0, 1)
+        case 8:
+            samples = np.rot90(samples)
+    return np.ascontiguousarray(samples)
+
+
+def upright_exif(exif: bytes) -> bytes:
+    """The same, but for an orientation of 1; without a change where none is to be found."""
+    # Written anew by Pillow, it would lose thumbnails and break makers' notes.
+    data = bytearray(exif)
+    order = ">" if data[:2] == b"MM" else "<"
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, directory)
+        for entry in range(directory + 2, directory + 2 + _ENTRY_BYTES * count, _ENTRY_BYTES):
+            tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+            if tag == ExifTags.Base.Orientation:
+                value_format = f"{order}{'H' if kind == _SHORT else 'I'}"
+                struct.pack_into(value_format, data, entry + 8, UPRIGHT)
+                break
+    except struct.error:
+        return exif
+    return bytes(data)
+
+
+def save_options(image: Image.Image, format: str) -> dict[str, object]:
+    """Keywords that make Pillow's `save` write what is in `info`."""
+    found = {key: image.info.get(key) for key in ("icc_profile", "exif", "xmp")}
+    options: dict[str, object] = {key: value for key, value in found.items() if value}
+    if format == "PNG" and (xmp := options.pop("xmp", None)):
+        assert isinstance(xmp, bytes)
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
+        options["pnginfo"] = text
+    if format == "TIFF" and (xmp := options.pop("xmp", None)):
+        exif = Image.Exif()
+        exif.load(options.get("exif", b""))  # type: ignore[arg-type]  # bytes, if there
+        exif[ExifTags.Base.XMLPacket] = xmp
+        options["exif"] = exif
+    return options
+
+
+def _exif_of(image: Image.Image) -> bytes | None:
+    if isinstance(raw := image.info.get("exif"), bytes):
+        return raw.removeprefix(EXIF_PREFIX)
+    # Elsewhere in a TIFF, in the text of ImageMagick's PNGs, or set by a program.
+    try:
+        return _rewritten_exif(image)
+    except Exception:  # of damaged EXIF; the pixels are none the worse for it
+        return None
+
+
+def _rewritten_exif(image: Image.Image) -> bytes | None:
+    found, kept = image.getexif(), Image.Exif()
+    for tag in _TIFF_TAGS if image.format == "TIFF" else tuple(found):
+        if tag in found and tag != ExifTags.Base.Orientation:
+            kept[tag] = found[tag]
+    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if entries := found.get_ifd(directory):
+            kept[directory] = entries
+    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None

@@ -1,0 +1,197 @@
+"""Files and Pillow images to Pictures.
+
+    file ─► Pillow ─► mode ─► samples: grey or RGB, 8 or 16 bits, alpha ─► upright ─► Picture
+                └ 16 bits in colour: PyAV ┘
+
+What Pillow's modes say in other words (palettes, premultiplied alpha, YCbCr) is translated; what is
+lost with inks is said in a PictureWarning; what would be lost silently is refused: the sender of a
+file should hear of it before its receiver does.
+"""
+
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from corelic.errors import CorelicError, PictureError, PictureWarning
+from corelic.jobs import read_file
+from corelic.media.deep import check_deep, is_deep, read_deep
+from corelic.media.metadata import UPRIGHT, metadata_of, orientation_of, turn
+from corelic.media.picture import Picture, Samples
+
+_DEEPEST = 2**16 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planes:
+    """Pixels and alpha as in `Picture`, but in the order of the file.
+
+    own_colours  whether the image's ICC profile speaks of these pixels
+    """
+
+    pixels: Samples
+    alpha: Samples | None = None
+    own_colours: bool = True
+
+    @classmethod
+    def split(cls, samples: Samples) -> "_Planes":
+        """(H, W), or (H, W, C) with 2 or 4 channels, the last of them alpha, or 3."""
+        if samples.ndim == 2:
+            return cls(samples)
+        match samples.shape[2]:
+            case 2:
+                return cls(samples[:, :, 0], samples[:, :, 1])
+            case 4:
+                return cls(samples[:, :, :3], samples[:, :, 3])
+        return cls(samples)
+
+
+def read_picture(source: str | Path | bytes, *, name: str | None = None) -> Picture:
+    """A path, or a file's bytes, in any format that Pillow reads, .clc included; else PictureError.
+
+    BadFileError for a damaged .clc file.
+    Errors call it `name`; by default its path. Warns PictureWarning of a picture in inks.
+    """
+    data = source if isinstance(source, bytes) else read_file(Path(source))
+    name = name or ("the data" if isinstance(source, bytes) else str(source))
+    if not data:
+        raise PictureError(name, "is empty; get it again")
+    image = open_image(data, name)
+    if image is None:
+        reason = "is not a picture that Pillow can read; check the file, or convert it to PNG"
+        raise PictureError(name, reason)
+    with image:
+        return from_image(image, name)
+
+
+def open_image(data: bytes, name: str) -> Image.Image | None:
+    """A file's bytes, opened but not loaded; None if Pillow knows no such format.
+
+    PictureError for a picture that it knows, and cannot open.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(BytesIO(data))
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError as error:
+        reason = f"is enormous ({error}); if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
+        raise PictureError(name, reason) from error
+    except CorelicError:  # of a .clc file, through our plug-in
+        raise
+    except Exception as error:
+        raise _undecodable(name, error) from error
+
+
+def load_image(image: Image.Image, name: str) -> None:
+    """Reads its pixels; PictureError if they are damaged."""
+    try:
+        image.load()
+    except CorelicError:  # of a .clc file, through our plug-in
+        raise
+    except Exception as error:
+        raise _undecodable(name, error) from error
+
+
+def from_image(image: Image.Image, name: str) -> Picture:
+    """Any image of Pillow's, turned upright; errors and warnings call it `name`."""
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        # MPO is a phone's JPEG: what follows the picture is a preview or a depth map.
+        raise PictureError(name, "has several frames; extract one and encode that")
+    try:
+        deep = read_deep(image, name) if is_deep(image) else None  # before anything loads it
+        orientation = orientation_of(image)  # of the file; a TIFF turns as it is loaded
+        if deep is not None:
+            deep = turn(deep, orientation)
+        load_image(image, name)
+        turned, orientation = orientation != UPRIGHT, orientation_of(image)
+        if deep is None:
+            planes = _planes(image, name)
+        else:
+            check_deep(deep, turn(np.array(image), orientation), name)
+            planes, orientation = _Planes.split(deep), UPRIGHT
+        metadata = metadata_of(image, turned)
+    except CorelicError:
+        raise
+    except Exception as error:
+        raise _undecodable(name, error) from error
+    pixels = turn(planes.pixels, orientation)
+    alpha = None if planes.alpha is None else turn(planes.alpha, orientation)
+    icc = metadata.icc if planes.own_colours else None
+    return Picture(pixels, alpha, icc, metadata.exif, metadata.xmp)
+
+
+def _planes(image: Image.Image, name: str) -> _Planes:
+    """Grey stays grey, 16 bits stay 16, transparency of any kind is alpha."""
+    match image.mode:
+        case "1" | "L":
+            mode = "LA" if image.has_transparency_data else "L"
+        case "LA" | "La":
+            mode = "LA"
+        case "P" | "RGB":
+            mode = "RGBA" if image.has_transparency_data else "RGB"
+        case "PA" | "RGBA" | "RGBa":
+            mode = "RGBA"
+        case "RGBX" | "YCbCr" | "HSV":
+            mode = "RGB"
+        case "LAB":  # Pillow converts to sRGB, through its profile of the space
+            return _Planes(np.array(image.convert("RGB")), own_colours=False)
+        case "CMYK":
+            return _Planes(np.array(_from_inks(image, name)), own_colours=False)
+        case "I" | "I;16" | "I;16L" | "I;16B" | "I;16N":
+            return _deep_grey(image, name)
+        case "F":
+            reason = "holds floating-point numbers, of which nobody says what is black or white"
+            raise PictureError(name, f"{reason}; scale it to 16 bits, e.g. with numpy")
+        case mode:
+            reason = f"has pixels of the kind {mode}, which are not supported; convert it to RGB"
+            raise PictureError(name, reason)
+    return _Planes.split(np.array(image.convert(mode) if image.mode != mode else image))
+
+
+def _deep_grey(image: Image.Image, name: str) -> _Planes:
+    """Modes of 16 bits, and of 32 with nothing beyond 16 in them."""
+    samples = np.array(image)
+    lowest, highest = int(samples.min()), int(samples.max())
+    if lowest < 0 or highest > _DEEPEST:
+        reason = f"has values from {lowest} to {highest}, more than 16 bits hold"
+        raise PictureError(name, f"{reason}; scale it to 0 … {_DEEPEST}, e.g. with numpy")
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
+        return _Planes(samples.astype(np.uint16))
+    alpha = np.where(samples == transparent, 0, _DEEPEST)
+    return _Planes(samples.astype(np.uint16), alpha.astype(np.uint16))
+
+
+def _from_inks(image: Image.Image, name: str) -> Image.Image:
+    """CMYK to sRGB, as its profile has it, or else as printers never see it."""
+    profile = image.info.get("icc_profile")
+    how = "without a colour profile, so its colours are a guess"
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            found = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError) as error:
+            how = f"and its colour profile cannot be used ({error}), so its colours are a guess"
+        else:
+            assert found is not None  # it is, for conversions in place
+            _warn(f"{name} is in CMYK, converted to sRGB with its own colour profile")
+            return found
+    _warn(f"{name} is in CMYK, converted to RGB {how}")
+    return image.convert("RGB")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"{message}; the inks themselves are lost", PictureWarning, stacklevel=2)
+
+
+def _undecodable(name: str, error: Exception) -> PictureError:
+    """For any exception: on damaged data Pillow's plug-ins raise even IndexError."""
+    reason = f"cannot be decoded ({str(error) or type(error).__name__}); get the file again"
+    return PictureError(name, reason)

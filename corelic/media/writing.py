@@ -1,0 +1,71 @@
+"""Pictures to the files of classical formats, with their metadata."""
+
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from corelic.errors import OutputError
+from corelic.jobs import atomic_write
+from corelic.media.deep import deep_png
+from corelic.media.metadata import save_options
+from corelic.media.picture import Picture
+
+_DEEP_GREY = {"PNG", "TIFF", "JPEG2000", "PPM"}  # formats for which Pillow writes mode I;16
+_LOSSY_QUALITY = 95  # formats' own defaults are made for less
+
+
+def picture_bytes(picture: Picture, path: Path) -> bytes:
+    """A whole file in the format that the suffix of `path` names; without one, in PNG.
+
+    16 bits stay in PNG; grey without alpha keeps them in TIFF, JPEG 2000 and PGM, too. What else
+    there is gets 8.
+    """
+    format = _format_of(path)
+    if picture.bit_depth == 16:
+        plain_grey = picture.colour == "grey" and picture.alpha is None
+        if format == "PNG" and not plain_grey:
+            return deep_png(picture)
+        if not plain_grey or format not in _DEEP_GREY:
+            picture = picture.in_8_bits()
+    return image_bytes(picture.to_image(), path)
+
+
+def image_bytes(image: Image.Image, path: Path) -> bytes:
+    """A whole file, in the format that the suffix of `path` names; without one, in PNG.
+
+    With the ICC profile, EXIF and XMP of its `info`, where the format has room for them.
+    """
+    format = _format_of(path)
+    try:
+        return _saved(image, format)
+    except Exception as error:  # as when reading: each plug-in has its own way to refuse
+        if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
+            opaque = image.convert(image.mode[:-1])  # an alpha that says nothing is no obstacle
+            return image_bytes(opaque, path)
+        raise OutputError(str(path), f"{format} does not take it ({error}); try .png") from error
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """With the ICC profile, EXIF and XMP of its `info`."""
+    return _saved(image, "PNG")
+
+
+def write_image(image: Image.Image, path: Path, *, overwrite: bool = False) -> None:
+    """All of the file or none of it, in the format that its suffix names."""
+    atomic_write(path, image_bytes(image, path), overwrite=overwrite)
+
+
+def _format_of(path: Path) -> str:
+    suffix = path.suffix.lower() or ".png"
+    name = Image.registered_extensions().get(suffix)
+    if name is None or name not in Image.SAVE:
+        raise OutputError(str(path), f"no picture format has the suffix {suffix}; try .png")
+    return name
+
+
+def _saved(image: Image.Image, format: str) -> bytes:
+    file = BytesIO()
+    options = save_options(image, format)
+    image.save(file, format=format, quality=_LOSSY_QUALITY, **options)
+    return file.getvalue()

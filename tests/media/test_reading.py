@@ -1,0 +1,272 @@
+"""Pictures in and out: what is read as it is, what is converted, what is refused."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from corelic import media
+from corelic.errors import CorelicError, PictureError, PictureWarning
+from corelic.media import Picture
+from tests.media.files import deep_png, file_bytes
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 1, 3), (3, 5, 3)])
+def test_a_picture_survives_a_lossless_file(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    path = tmp_path / "picture.png"
+    media.write_image(Picture(pixels).to_image(), path)
+    read = media.read_picture(path)
+    assert np.array_equal(read.pixels, pixels)
+    assert (read.height_px, read.width_px) == shape[:2]
+    assert read.colour == ("grey" if len(shape) == 2 else "rgb")
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((4, 4), np.int16),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 1), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((0, 4), np.uint8),
+    ],
+    ids=lambda pixels: f"{pixels.dtype}{pixels.shape}",
+)
+def test_other_arrays_are_refused(pixels: np.ndarray) -> None:
+    with pytest.raises(PictureError, match="give"):
+        Picture(pixels)
+
+
+@pytest.mark.parametrize("alpha", [np.zeros((4, 5), np.uint8), np.zeros((4, 4), np.uint16)])
+def test_alpha_is_of_the_size_and_type_of_the_pixels(alpha: np.ndarray) -> None:
+    with pytest.raises(PictureError, match="alpha"):
+        Picture(np.zeros((4, 4, 3), np.uint8), alpha)
+
+
+def assert_is(picture: Picture, image: Image.Image) -> None:
+    """What Pillow has in mode L, LA, RGB or RGBA."""
+    planes = np.asarray(image)
+    if image.mode in ("LA", "RGBA"):
+        assert picture.alpha is not None
+        assert np.array_equal(picture.alpha, planes[:, :, -1])
+        planes = planes[:, :, 0] if image.mode == "LA" else planes[:, :, :3]
+    else:
+        assert picture.alpha is None
+    assert np.array_equal(picture.pixels, planes)
+
+
+def keyed(image: Image.Image, transparent: object) -> Image.Image:
+    """With a colour, or index, that stands for transparent."""
+    image.info["transparency"] = transparent
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "mode"),
+    [
+        (lambda photo: photo, "RGB"),
+        (lambda photo: photo.convert("L"), "L"),
+        (lambda photo: photo.convert("1"), "L"),
+        (lambda photo: photo.convert("LA"), "LA"),
+        (lambda photo: see_through(photo), "RGBA"),
+        (lambda photo: see_through(photo).convert("RGBa"), "RGBA"),
+        (lambda photo: photo.quantize(64), "RGB"),
+        (lambda photo: keyed(photo.quantize(64), 3), "RGBA"),
+        (lambda photo: keyed(photo.quantize(64), bytes(range(64))), "RGBA"),
+        (lambda photo: see_through(photo).convert("PA"), "RGBA"),
+        (lambda photo: keyed(photo.copy(), photo.getpixel((3, 3))), "RGBA"),
+        (lambda photo: keyed(photo.convert("L"), 200), "LA"),
+        (lambda photo: keyed(photo.convert("1"), 255), "LA"),
+        (lambda photo: photo.convert("RGBX"), "RGB"),
+        (lambda photo: photo.convert("YCbCr"), "RGB"),
+        (lambda photo: photo.convert("HSV"), "RGB"),
+        (lambda photo: photo.convert("LAB"), "RGB"),
+    ],
+    ids=["RGB", "L", "1", "LA", "RGBA", "RGBa", "P", "P with a clear colour", "P with alphas",
+         "PA", "RGB with a clear colour", "L with a clear grey", "1 with clear white", "RGBX",
+         "YCbCr", "HSV", "LAB"],
+)  # fmt: skip
+def test_modes_are_translated(
+    photo: Image.Image, image: Callable[[Image.Image], Image.Image], mode: str
+) -> None:
+    given = image(photo)
+    assert_is(Picture.from_image(given), given.convert(mode))
+    if given.mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        options = {key: given.info[key] for key in ("transparency",) if key in given.info}
+        data = file_bytes(given, **options)
+        assert_is(media.read_picture(data), Image.open(BytesIO(data)).convert(mode))
+
+
+def see_through(photo: Image.Image) -> Image.Image:
+    image = photo.convert("RGBA")
+    image.putalpha(photo.convert("L"))
+    return image
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I;16N", "I"])
+def test_deep_grey_keeps_its_bits(mode: str) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (5, 7), dtype=np.uint16)
+    image = Image.fromarray(values.astype(np.int32)).convert(mode)
+    picture = Picture.from_image(image)
+    assert (picture.bit_depth, picture.alpha) == (16, None)
+    assert np.array_equal(picture.pixels, values)
+
+
+@pytest.mark.parametrize("values", [(-1, 5), (0, 65536)])
+def test_what_16_bits_do_not_hold_is_refused(values: tuple[int, int]) -> None:
+    image = Image.fromarray(np.array([values], np.int32))
+    with pytest.raises(PictureError, match="more than 16 bits hold"):
+        Picture.from_image(image)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (63, 65), (1, 500), (500, 1)], ids=str)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_deep_png_keeps_its_bits(channels: int, size: tuple[int, int]) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (*size, channels), dtype=np.uint16)
+    for picture in (
+        media.read_picture(deep_png(values)),
+        Picture.from_image(Image.open(BytesIO(deep_png(values)))),
+    ):
+        assert picture.bit_depth == 16
+        assert picture.colour == ("grey" if channels < 3 else "rgb")
+        found = picture.pixels
+        if picture.alpha is not None:
+            found = np.dstack((found, picture.alpha))
+        assert np.array_equal(found.reshape(values.shape), values)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_deep_colour_stands_for_transparent(channels: int) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (5, 7, channels), dtype=np.uint16)
+    picture = media.read_picture(deep_png(values, transparent=values[2, 3]))
+    expected = np.full((5, 7), 65535)
+    expected[2, 3] = 0
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, expected)
+    assert np.array_equal(picture.pixels.reshape(values.shape), values)
+
+
+@pytest.mark.parametrize("largest", [65535, 1023])
+def test_a_deep_ppm_is_scaled(largest: int) -> None:
+    values = np.random.default_rng(1).integers(0, largest + 1, (5, 7, 3), dtype=np.uint16)
+    picture = media.read_picture(b"P6 7 5 %d\n" % largest + values.astype(">u2").tobytes())
+    assert picture.bit_depth == 16
+    assert np.abs(picture.pixels - values / largest * 65535).max() <= 1
+
+
+def test_deep_tiles_are_refused_not_misread() -> None:
+    """FFmpeg reads them as if they were strips."""
+    tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
+    values = np.random.default_rng(1).integers(0, 65536, (63, 65, 3), dtype=np.uint16)
+    for options in ({}, {"compression": "zlib", "predictor": True}, {"byteorder": ">"}):
+        file = BytesIO()
+        tifffile.imwrite(file, values, photometric="rgb", **options)
+        assert np.array_equal(media.read_picture(file.getvalue()).pixels, values)
+    file = BytesIO()
+    tifffile.imwrite(file, values, photometric="rgb", tile=(16, 16))
+    with pytest.raises(PictureError, match="16-bit PNG"):
+        media.read_picture(file.getvalue())
+
+
+@pytest.mark.parametrize("profile", [None, b"no profile", "sRGB"])
+def test_inks_are_converted_with_a_warning(photo: Image.Image, profile: bytes | str | None) -> None:
+    if profile == "sRGB":  # of another space than the pixels, as no CMYK profile is at hand
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = file_bytes(photo.convert("CMYK"), "TIFF", icc_profile=profile)
+    with pytest.warns(PictureWarning, match=r"^the data is in CMYK.* guess; the inks"):
+        picture = media.read_picture(data)
+    assert np.array_equal(picture.pixels, np.array(photo.convert("CMYK").convert("RGB")))
+    assert picture.icc is None
+
+
+def test_inks_are_converted_with_their_profile(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    def convert(image: Image.Image, source: object, target: object, outputMode: str) -> Image.Image:
+        used.append(source)
+        return image.convert(outputMode).point(lambda value: 255 - value)
+
+    monkeypatch.setattr(ImageCms, "profileToProfile", convert)
+    inks = photo.convert("CMYK")
+    inks.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    with pytest.warns(PictureWarning, match="with its own colour profile"):
+        picture = Picture.from_image(inks)
+    assert used and picture.icc is None
+    assert np.array_equal(255 - picture.pixels, np.array(inks.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (lambda photo: file_bytes(photo.convert("F"), "TIFF"), "floating-point"),
+        (lambda photo: file_bytes(photo, "GIF", save_all=True, append_images=[photo.rotate(9)]),
+         "several frames"),
+    ],
+    ids=["float", "frames"],
+)  # fmt: skip
+def test_what_would_lose_something_is_refused(
+    photo: Image.Image, data: Callable[[Image.Image], bytes], reason: str
+) -> None:
+    with pytest.raises(PictureError, match=reason):
+        media.read_picture(data(photo))
+    with pytest.raises(PictureError, match=reason):
+        Picture.from_image(Image.open(BytesIO(data(photo))))
+
+
+def test_the_preview_of_a_phone_is_not_the_picture(photo: Image.Image) -> None:
+    data = file_bytes(photo, "MPO", save_all=True, append_images=[photo.rotate(90)])
+    assert np.array_equal(
+        media.read_picture(data).pixels, np.array(Image.open(BytesIO(data)).convert("RGB"))
+    )
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_half_a_file_is_refused(photo: Image.Image, format: str) -> None:
+    whole = file_bytes(photo, format)
+    for length in (1, 10, len(whole) // 2):
+        with pytest.raises(PictureError):
+            media.read_picture(whole[:length])
+
+
+def test_bad_paths_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("a shopping list")
+    for name, reason in [
+        ("missing.png", "no such file"),
+        ("empty.png", "is empty"),
+        ("text.png", "not a picture"),
+        (".", "is a folder"),
+        ("x" * 300, "name too long"),
+    ]:
+        with pytest.raises(PictureError, match=reason) as caught:
+            media.read_picture(tmp_path / name)
+        assert str(caught.value).startswith(str(tmp_path / name))
+
+
+def test_an_enormous_picture_is_refused(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(PictureError, match="enormous"):
+        media.read_picture(file_bytes(photo))
+
+
+@given(st.binary(max_size=100), st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF"]))
+@example(b"", "PNG")
+@example(b"\x89CLC\r\n", "PNG")  # ours, and damaged
+@pytest.mark.filterwarnings("ignore")  # Pillow's, on what it can still make sense of
+def test_any_bytes_are_a_picture_or_an_error(noise: bytes, format: str) -> None:
+    start = file_bytes(Image.new("RGB", (8, 8)), format)[:40]
+    for data in (noise, start + noise):
+        with suppress(CorelicError):
+            media.read_picture(data)

@@ -1,0 +1,122 @@
+"""Pictures to files of classical formats, with all that those can hold."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from corelic import media
+from corelic.errors import OutputError
+from corelic.media import Picture, picture_bytes, read_picture
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+EXIF = b"MM\0*\0\0\0\x08\0\x01\x01\x0f\0\x02\0\0\0\x03CL\0\0\0\0\0\0"  # Make: CL
+XMP = b'<?xpacket begin=""?><x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+
+
+def random(shape: tuple[int, ...], dtype: type[np.unsignedinteger]) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+def assert_same(one: Picture, other: Picture) -> None:
+    assert np.array_equal(one.pixels, other.pixels)
+    assert (one.alpha is None) == (other.alpha is None)
+    assert one.alpha is None or np.array_equal(one.alpha, other.alpha)
+    assert (one.bit_depth, one.icc, one.exif, one.xmp) == (
+        (other.bit_depth, other.icc, other.exif, other.xmp)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "alpha"])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (5, 7, 3), (1, 500, 3), (63, 65, 3)], ids=str)
+def test_a_png_holds_all_of_a_picture(
+    shape: tuple[int, ...], alpha: bool, dtype: type[np.unsignedinteger]
+) -> None:
+    planes = random((*shape, 2), dtype)
+    picture = Picture(planes[..., 0].copy(), random(shape[:2], dtype) if alpha else None)
+    for given in (picture, Picture(picture.pixels, picture.alpha, ICC, EXIF, XMP)):
+        assert_same(read_picture(picture_bytes(given, Path("picture.png"))), given)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "keeps"),
+    [
+        (".png", {"icc", "exif", "xmp"}),
+        (".jpg", {"icc", "exif", "xmp"}),
+        (".webp", {"icc", "exif", "xmp"}),
+        (".avif", {"icc", "exif", "xmp"}),
+        (".tif", {"icc", "xmp", "make"}),
+        (".jp2", set()),
+        (".bmp", set()),
+    ],
+)
+def test_metadata_goes_where_there_is_room(suffix: str, keeps: set[str]) -> None:
+    picture = Picture(random((9, 9, 3), np.uint8), None, ICC, EXIF, XMP)
+    data = picture_bytes(picture, Path(f"picture{suffix}"))
+    found = read_picture(data)
+    for name, expected in {"icc": ICC, "exif": EXIF, "xmp": XMP}.items():
+        if name in keeps:
+            assert getattr(found, name) == expected
+    if "make" in keeps:
+        with Image.open(BytesIO(data)) as image:
+            assert image.getexif()[0x010F] == "CL"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jp2", ".pgm"])
+def test_deep_grey_stays_deep(suffix: str) -> None:
+    picture = Picture(random((9, 9), np.uint16))
+    assert_same(read_picture(picture_bytes(picture, Path(f"picture{suffix}"))), picture)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".avif"])
+def test_deep_grey_is_rounded_where_it_must_be(suffix: str) -> None:
+    steep = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (64, 1))
+    found = read_picture(picture_bytes(Picture(steep), Path(f"picture{suffix}")))
+    assert found.bit_depth == 8
+    grey = found.pixels if found.colour == "grey" else found.pixels[:, :, 1]
+    assert np.abs(grey - steep / 257).max() < 4  # lossy, but neither clipped nor wrapped
+
+
+def test_an_alpha_that_says_nothing_is_no_obstacle() -> None:
+    pixels = random((9, 9, 3), np.uint8)
+    opaque = Picture(pixels, np.full((9, 9), 255, np.uint8), ICC)
+    assert read_picture(picture_bytes(opaque, Path("picture.jpg"))).icc == ICC
+    clear = Picture(pixels, np.full((9, 9), 254, np.uint8))
+    with pytest.raises(OutputError, match=r"try \.png"):
+        picture_bytes(clear, Path("picture.jpg"))
+
+
+def test_metadata_that_a_format_does_not_take_is_a_typed_error() -> None:
+    pixels = random((9, 9, 3), np.uint8)
+    for picture, name in (
+        (Picture(pixels, exif=bytes(70_000)), "picture.jpg"),
+        (Picture(pixels, exif=b"garbage"), "picture.tif"),
+    ):
+        with pytest.raises(OutputError, match=r"try \.png"):
+            picture_bytes(picture, Path(name))
+
+
+def test_no_metadata_is_read_where_none_was_written() -> None:
+    picture = Picture(random((9, 9, 3), np.uint8))
+    found = read_picture(picture_bytes(picture, Path("picture.png")))
+    assert (found.icc, found.exif, found.xmp) == (None, None, None)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".JPG", ".webp", ".tif", ".bmp", ".avif", ".jp2"])
+def test_the_suffix_chooses_the_format(photo: Image.Image, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"photo{suffix}"
+    media.write_image(photo, path)
+    with Image.open(path) as image:
+        assert image.format == Image.registered_extensions()[suffix.lower()]
+        difference = np.array(image).astype(float) - np.array(photo)
+    assert np.sqrt((difference**2).mean()) < 5  # nobody's default quality
+
+
+@pytest.mark.parametrize("name", ["photo.docx", "photo.psd"])
+def test_an_unknown_suffix_is_refused(photo: Image.Image, tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"try \.png"):
+        media.write_image(photo, tmp_path / name)
+    assert not list(tmp_path.iterdir())

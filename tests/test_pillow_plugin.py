@@ -1,0 +1,119 @@
+"""Image.open and save of .clc files, as of any other format."""
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import corelic
+from corelic import pillow_plugin
+from corelic.codecs import store
+from corelic.errors import BadFileError, CorelicError
+from tests.tiny import GOLDEN, TINY_WEIGHTS
+
+STREAMS = sorted(GOLDEN.glob("format-*/*.clc"))
+TINY = str(TINY_WEIGHTS)
+
+
+@pytest.fixture(autouse=True)
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.MODELS_VARIABLE, str(GOLDEN))
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda path: path.stem)
+def test_opening_tells_what_decoding_will_give(stream: Path) -> None:
+    expected = corelic.decode(stream.read_bytes(), device="cpu")
+    with Image.open(stream) as image:
+        assert (image.format, image.get_format_mimetype()) == ("CLC", "image/x-clc")
+        assert (image.mode, image.size, image.info) == (
+            (expected.mode, expected.size, expected.info)
+        )
+        image.load()
+        assert (image.mode, image.size, image.info) == (
+            (expected.mode, expected.size, expected.info)
+        )
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+        copy = image.copy()
+    assert np.array_equal(np.asarray(copy), np.asarray(expected))  # the file is closed by now
+
+
+def test_only_the_header_is_read_until_pixels_are_asked_for(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = corelic.encode(photo, codec=TINY)
+    decoded = []
+    real = corelic.decode
+    monkeypatch.setattr(corelic, "decode", lambda data: decoded.append(1) or real(data))
+    with Image.open(BytesIO(data[:100])) as beginning:
+        assert (beginning.mode, beginning.size) == ("RGB", photo.size)
+        with pytest.raises(BadFileError, match="get it again"):
+            beginning.load()
+    decoded.clear()
+    image = Image.open(BytesIO(data))
+    assert image.size == photo.size and not decoded
+    assert image.resize((10, 10)).size == (10, 10) and decoded
+    image.load()
+    assert image.getpixel((3, 3)) and len(decoded) == 1
+
+
+def test_saving_is_encoding(photo: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "photo.clc"
+    photo.save(path, quality=60, codec=TINY, device="cpu", subsampling=0)
+    assert path.read_bytes() == corelic.encode(photo, quality=60, codec=TINY, device="cpu")
+    photo.convert("RGBA").save(tmp_path / "alpha.CLC", codec=TINY)
+    with Image.open(tmp_path / "alpha.CLC") as image:
+        assert image.mode == "RGBA"
+
+
+def test_metadata_is_kept_given_or_left_out(photo: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "corelic"
+    photo.info.update(icc_profile=b"old", xmp=b"<x/>", exif=exif.tobytes())
+
+    def saved(**options: object) -> dict[str, object]:
+        file = BytesIO()
+        photo.save(file, "CLC", codec=TINY, **options)
+        return Image.open(file).info
+
+    assert saved() == photo.info
+    assert saved(icc_profile=b"new", exif=None) == {"icc_profile": b"new", "xmp": b"<x/>"}
+    assert saved(strip=True) == {}
+    del photo.info["exif"]
+    assert saved(exif=exif)["exif"] == exif.tobytes()
+    assert photo.info["icc_profile"] == b"old"
+
+
+@pytest.mark.parametrize("length", [5, 8, 30])
+def test_half_a_header_is_a_typed_error(photo: Image.Image, length: int) -> None:
+    data = corelic.encode(photo, codec=TINY)
+    with pytest.raises((CorelicError, Image.UnidentifiedImageError)):
+        Image.open(BytesIO(data[:length]))
+
+
+def test_damage_beyond_the_header_shows_when_pixels_are_asked_for(photo: Image.Image) -> None:
+    photo.info["icc_profile"] = b"profile" * 20
+    data = bytearray(corelic.encode(photo, codec=TINY))
+    data[-30] ^= 1  # within the profile
+    image = Image.open(BytesIO(bytes(data)))
+    assert "icc_profile" not in image.info
+    with pytest.raises(BadFileError):
+        image.load()
+
+
+def test_registering_imports_no_torch() -> None:
+    code = (
+        "import sys, corelic; from PIL import Image; "
+        "assert Image.registered_extensions()['.clc'] == 'CLC' and 'CLC' in Image.SAVE; "
+        "sys.exit('torch' in sys.modules or 'av' in sys.modules)"
+    )
+    root = str(Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+def test_only_our_files_are_ours() -> None:
+    assert not pillow_plugin._accept(b"\x89PNG\r\n\x1a\n")
+    assert pillow_plugin._accept(b"\x89CLC\r\n\x01\n")
