@@ -21,7 +21,8 @@
     ├── QualityError (ValueError)               a quality outside 0 to 100
     ├── OutputError (OSError)                   a result that cannot be written
     ├── RecipeError (ValueError)                a training recipe that makes no sense
-    └── DeviceError (RuntimeError)              a device that is not here or does not do
+    ├── DeviceError (RuntimeError)              a device that is not here or does not do
+    └── WorkerError (RuntimeError)              a worker process that ended without an answer
 
 Catch ours, or the builtin in brackets. Each message is one sentence that says what was found and
 what to do. Fields go to `args`, so that an error survives the trip home from a worker process.
@@ -304,3 +305,17 @@ class DeviceError(CorelicError, RuntimeError):
 
     def __str__(self) -> str:
         return f"device {self.device!r}: {self.reason}"
+
+
+class WorkerError(CorelicError, RuntimeError):
+    """A worker process, one of `processes`, ended without an answer: killed, or crashed."""
+
+    def __init__(self, processes: int) -> None:
+        super().__init__(processes)
+        self.processes = processes
+
+    def __str__(self) -> str:
+        return (
+            "the process that worked on it ended without an answer, most often for want of memory; "
+            f"run it again with fewer processes than {self.processes} (--jobs)"
+        )

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from corelic.errors import OutputError, PictureError
 from corelic.jobs import atomic_write, read_file
@@ -83,6 +83,29 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None) -> Pict
         raise _undecodable(name, error) from error
     with image:
         return Picture(_pixels(image, name))
+
+
+def picture_suffixes() -> frozenset[str]:
+    """Of the formats that Pillow decodes, in lower case, with their dots; .clc is none of them."""
+    Image.init()
+    # It decodes neither; MPO, a phone's JPEG, comes in through the door of JPEG.
+    readable = {"MPO", *Image.OPEN} - {"MPEG"}
+    for name, (factory, _) in Image.OPEN.items():
+        if isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile):
+            readable.discard(name)
+    suffixes = {
+        suffix for suffix, name in Image.registered_extensions().items() if name in readable
+    }
+    return frozenset(suffixes - {".clc"})
+
+
+def stored_size_px(path: Path) -> tuple[int, int]:
+    """Width and height as the file has them, before any turn; PictureError if it has none."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception as error:
+        raise _undecodable(str(path), error) from error
 
 
 def image_bytes(image: Image.Image, path: Path) -> bytes:
