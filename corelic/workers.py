@@ -127,6 +127,8 @@ def _begin(parent: Connection, threads: int, filters: Sequence[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent answers it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     warnings.filters[:] = filters  # type: ignore[index]  # typeshed has a Sequence
+    if parent.poll():  # closed while this process started, so there is no work in hand
+        os._exit(128 + signal.SIGTERM)
     _limit_threads(threads)
     Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -190,6 +190,7 @@ def start(guard: str) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # a group of its own, as a terminal gives it
     )
 
 
@@ -231,7 +232,10 @@ if __name__ == "__main__":
     with start(guard) as running:
         pids = wait_until_it_writes()
         assert list(Path().glob(".corelic-*.part"))  # else this test is about nothing
-        running.send_signal(sent)
+        if sent == signal.SIGINT:
+            os.killpg(running.pid, sent)  # Ctrl-C reaches the workers as well
+        else:
+            running.send_signal(sent)
         assert running.wait(TIMEOUT_S) == {signal.SIGTERM: 143}.get(sent, -sent)
         wait_until_gone(pids)  # by themselves where nobody is left to stop them
         assert running.stderr is not None
