@@ -19,11 +19,9 @@ def read_file(path: Path) -> bytes:
         raise PictureError(str(path), "there is no such file; check the name") from None
     except OSError as error:
         if os.path.isdir(path):
-            files = path / "*.png"
-            reason = (
-                f"is a folder; name the files in it, e.g. {files}, or encode and decode it with -r"
-            )
-            raise PictureError(str(path), reason) from None
+            reason = f"is a folder; name the files in it, e.g. {path / '*.png'}"
+            hint = "encode and decode take it with -r"
+            raise PictureError(str(path), f"{reason}; {hint}") from None
         raise PictureError(str(path), f"cannot be read ({why(error)})") from error
 
 

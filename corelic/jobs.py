@@ -41,9 +41,8 @@ from corelic.disk import check_output, make_folder, why
 from corelic.disk import read_file as read_file
 from corelic.errors import CorelicError, OutputError
 
-NAMED_AT_MOST = 10  # failures in the last line of a run; each was shown before
-
 STREAM = Path("-")  # standard input as a source, standard output as an output
+NAMED_AT_MOST = 10  # failures in the last line of a run; each was shown before
 
 Result = TypeVar("Result")
 

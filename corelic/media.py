@@ -87,16 +87,9 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None) -> Pict
 
 def picture_suffixes() -> frozenset[str]:
     """Of the formats that Pillow decodes, in lower case, with their dots; .clc is none of them."""
-    Image.init()
-    # It decodes neither; MPO, a phone's JPEG, comes in through the door of JPEG.
-    readable = {"MPO", *Image.OPEN} - {"MPEG"}
-    for name, (factory, _) in Image.OPEN.items():
-        if isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile):
-            readable.discard(name)
-    suffixes = {
-        suffix for suffix, name in Image.registered_extensions().items() if name in readable
-    }
-    return frozenset(suffixes - {".clc"})
+    known = Image.registered_extensions()  # which loads all plug-ins
+    readable = {name for name in Image.OPEN if not _is_stub(name)} | {"MPO"}  # opened as JPEG
+    return frozenset(suffix for suffix in known if known[suffix] in readable) - {".clc"}
 
 
 def stored_size_px(path: Path) -> tuple[int, int]:
@@ -125,6 +118,13 @@ def image_bytes(image: Image.Image, path: Path) -> bytes:
 def write_image(image: Image.Image, path: Path, *, overwrite: bool = False) -> None:
     """All of the file or none of it, in the format that its suffix names."""
     atomic_write(path, image_bytes(image, path), overwrite=overwrite)
+
+
+def _is_stub(name: str) -> bool:
+    """Whether Pillow only recognises this format and cannot decode it."""
+    factory = Image.OPEN[name][0]
+    stub = isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
+    return stub or name == "MPEG"
 
 
 def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:

@@ -197,3 +197,9 @@ def test_an_unknown_suffix_is_refused(photo: Image.Image, tmp_path: Path, name: 
     with pytest.raises(OutputError, match=r"try \.png"):
         media.write_image(photo, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_suffixes_are_those_of_formats_that_can_be_decoded() -> None:
+    suffixes = media.picture_suffixes()
+    assert {".png", ".jpg", ".jpeg", ".mpo", ".tif", ".webp", ".avif", ".jp2", ".gif"} <= suffixes
+    assert not {".clc", ".pdf", ".mpg", ".h5", ".wmf", ".txt", ".svg", ""} & suffixes
