@@ -23,7 +23,8 @@
     ├── OutputError (OSError)                   a result that cannot be written
     ├── RecipeError (ValueError)                a training recipe that makes no sense
     ├── TrainingError (RuntimeError)            a training run that cannot go on
-    └── DeviceError (RuntimeError)              a device that is not here or does not do
+    ├── DeviceError (RuntimeError)              a device that is not here or does not do
+    └── WorkerError (RuntimeError)              a worker process that ended without an answer
 
     PictureWarning (UserWarning)                a picture that was changed to be encoded
 
@@ -333,6 +334,20 @@ class DeviceError(CorelicError, RuntimeError):
 
     def __str__(self) -> str:
         return f"device {self.device!r}: {self.reason}"
+
+
+class WorkerError(CorelicError, RuntimeError):
+    """A worker process, one of `processes`, ended without an answer: killed, or crashed."""
+
+    def __init__(self, processes: int) -> None:
+        super().__init__(processes)
+        self.processes = processes
+
+    def __str__(self) -> str:
+        return (
+            "the process that worked on it ended without an answer, most often for want of memory; "
+            f"run it again with fewer processes than {self.processes} (--jobs)"
+        )
 
 
 class PictureWarning(UserWarning):

@@ -4,29 +4,45 @@
                 │                        │
                 └ refuses clashes        └ goes on past a bad file, shows progress on a terminal
 
-All or nothing: a result gets its name when it is complete, and not before.
+`corelic.tree` plans folders, `corelic.workers` does the work in several processes, `corelic.disk`
+reads and writes one file.
 """
 
-import errno
 import os
-import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from glob import glob, has_magic
+from operator import itemgetter
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISREG
 from threading import Timer
 from typing import Generic, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 from rich.text import Text
 
-from corelic.errors import CorelicError, OutputError, PictureError
+from corelic.disk import atomic_write as atomic_write  # for those who know them from here
+from corelic.disk import check_output, make_folder, why
+from corelic.disk import read_file as read_file
+from corelic.errors import CorelicError, OutputError
 
 STREAM = Path("-")  # standard input as a source, standard output as an output
+NAMED_AT_MOST = 10  # failures in the last line of a run; each was shown before
 
 Result = TypeVar("Result")
 
@@ -38,6 +54,7 @@ class Job:
     source: Path
     output: Path
     overwrite: bool
+    makes_folder: bool = False  # of the output, where there is none
 
     @property
     def name(self) -> str:
@@ -50,8 +67,10 @@ class Job:
         """What would make `write` fail is said before the work, not after it."""
         if self.output == STREAM and sys.stdout.isatty():
             raise OutputError("to a terminal", "the result is binary; give a file with -o")
+        if self.makes_folder:
+            make_folder(self.output.parent)
         if self.output != STREAM:
-            _check_output(self.output, overwrite=self.overwrite)
+            check_output(self.output, overwrite=self.overwrite)
 
     def write(self, data: bytes) -> None:
         if self.output != STREAM:
@@ -63,7 +82,7 @@ class Job:
         except BrokenPipeError:
             raise  # the reader has had enough: no fault of this job
         except OSError as error:
-            raise OutputError("standard output", _why(error)) from error
+            raise OutputError("standard output", why(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +105,26 @@ class JobsFailedError(CorelicError):
     def __str__(self) -> str:
         if self.total == 1:
             return str(self.failures[0])
-        names = ", ".join(failure.name for failure in self.failures)
+        names = ", ".join(failure.name for failure in self.failures[:NAMED_AT_MOST])
+        if len(self.failures) > NAMED_AT_MOST:
+            names += f" and {len(self.failures) - NAMED_AT_MOST} more"
         return f"{len(self.failures)} of {self.total} files failed: {names}"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Result]):
-    """What `run` leaves, in the order of its jobs."""
+    """What `run` leaves, in the order of its jobs.
+
+    skipped  jobs whose result was there already
+    """
 
     results: tuple[Result, ...]
     failures: tuple[Failure, ...]
+    skipped: tuple[Job, ...] = ()
 
     def raise_failures(self) -> None:
         if self.failures:
-            total = len(self.results) + len(self.failures)
+            total = len(self.results) + len(self.failures) + len(self.skipped)
             raise JobsFailedError(self.failures, total) from self.failures[0].error
 
 
@@ -122,64 +147,78 @@ def plan(
         reason = f"there are {len(files)} inputs, so -o must name a folder that exists"
         raise OutputError(str(output), reason)
     jobs = [Job(file, _output_for(file, output, suffix), overwrite) for file in files]
-    _refuse_clashes(jobs)
+    refuse_clashes(jobs)
     return jobs
 
 
-def run(jobs: Sequence[Job], work: Callable[[Job], Result]) -> Outcome[Result]:
-    """Do all of it; a CorelicError ends one job, any other exception ends the run."""
-    results: list[Result] = []
-    failures: list[Failure] = []
-    with _progress() as progress:
-        task = progress.add_task("", total=len(jobs) if len(jobs) > 1 else None)
-        for number, job in enumerate(jobs):
-            progress.update(task, completed=number, description=printable(job.name))
-            try:
-                job.check()
-                results.append(work(job))
-            except CorelicError as error:
-                failures.append(Failure(job.name, error))
-                if len(jobs) > 1:
-                    show_error(str(failures[-1]), progress.console)
-    return Outcome(tuple(results), tuple(failures))
+def refuse_clashes(jobs: Sequence[Job]) -> None:
+    """OutputError where two jobs would write one file, or one job another's input."""
+    inputs = {_identity(job.source): job.source for job in jobs}
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        key = os.path.realpath(job.output) if job.output != STREAM else "-"
+        if key in taken:
+            reason = f"both {taken[key].name} and {job.name} would go there; give each its own -o"
+            raise OutputError(str(job.output), reason)
+        taken[key] = job
+        identity = _identity(job.output)
+        if identity is not None and identity in inputs:
+            reason = f"that is the input {inputs[identity]}; give another name with -o"
+            raise OutputError(str(job.output), reason)
 
 
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise PictureError(str(path), "there is no such file; check the name") from None
-    except OSError as error:
-        if os.path.isdir(path):
-            reason = f"is a folder; name the files in it, e.g. {path / '*.png'}"
-            raise PictureError(str(path), reason) from None
-        raise PictureError(str(path), f"cannot be read ({_why(error)})") from error
+def run(
+    jobs: Sequence[Job],
+    work: Callable[[Job], Result],
+    *,
+    is_done: Callable[[Job], bool] | None = None,
+    failures: Sequence[Failure] = (),
+    processes: int = 1,
+) -> Outcome[Result]:
+    """Do all of it; a CorelicError ends one job, any other exception ends the run.
 
-
-def atomic_write(path: Path, data: bytes, *, overwrite: bool = False) -> None:
-    """All of `data` under `path`, or nothing; OutputError says why.
-
-    Written beside it under a temporary name, synced, then renamed, so that neither a full disk, an
-    interruption nor a power cut leaves half a file. Without `overwrite` an existing file is safe
-    even from one that appears meanwhile.
+    is_done    asked here when a job's turn comes: whether it may be skipped
+    failures   known before the run; shown and counted with its own
+    processes  local ones, which share the cores; `work` and what it returns are pickled, and a
+               script guards its own start with `if __name__ == "__main__":`
     """
-    target = Path(os.path.realpath(path))  # writes through a symlink, as `cp` does
-    if _check_output(path, overwrite=overwrite):
-        temporary = target.with_name(f".corelic-{secrets.token_hex(8)}.part")
-    else:
-        temporary = target  # a device or a pipe: nothing to rename to
-    try:
-        try:
-            _write_synced(temporary, data, new=temporary != target)
-            if temporary != target:
-                _rename(temporary, target, overwrite=overwrite)
-        finally:
-            if temporary != target:
-                temporary.unlink(missing_ok=True)
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError as error:
-        raise OutputError(str(path), _why(error)) from error
+    results: dict[int, Result] = {}
+    failed: dict[int, Failure] = {}
+    skipped: list[Job] = []
+    with _progress(len(jobs)) as (progress, task):
+
+        def fail(number: int, failure: Failure) -> None:
+            failed[number] = failure
+            if len(jobs) + len(failures) > 1:
+                show_error(str(failure), progress.console)
+            progress.update(task, failed=len(failed))
+
+        def is_skipped(number: int, job: Job) -> bool:
+            progress.update(task, description=printable(job.name))
+            try:
+                if is_done is None or not is_done(job):
+                    return False
+                skipped.append(job)
+            except CorelicError as error:
+                fail(number, Failure(job.name, error))
+            progress.advance(task)
+            return True
+
+        for number, failure in enumerate(failures):
+            fail(number - len(failures), failure)  # in front of those of jobs
+        waiting = (numbered for numbered in enumerate(jobs) if not is_skipped(*numbered))
+        with closing(_attempts(waiting, work, _useful(processes, jobs))) as attempts:
+            for (number, job), answer in attempts:
+                try:
+                    results[number] = answer()
+                except CorelicError as error:
+                    fail(number, Failure(job.name, error))
+                progress.advance(task)
+    return Outcome(
+        tuple(result for _, result in sorted(results.items(), key=itemgetter(0))),
+        tuple(failure for _, failure in sorted(failed.items(), key=itemgetter(0))),
+        tuple(skipped),
+    )
 
 
 def printable(text: str) -> str:
@@ -196,6 +235,35 @@ def show_error(message: str, console: Console) -> None:
 
 def show_warning(message: str, console: Console) -> None:
     console.print(Text(f"warning: {printable(message)}", style="yellow"), soft_wrap=True)
+
+
+_Numbered = tuple[int, Job]
+_Attempts = Generator[tuple[_Numbered, Callable[[], Result]], None, None]
+
+
+def _attempts(
+    waiting: Iterator[_Numbered], work: Callable[[Job], Result], processes: int
+) -> _Attempts[Result]:
+    """Each job, with what gives its result: at once here, and when it is done elsewhere."""
+    attempt = partial(_attempt, work)
+    if processes == 1:
+        return ((numbered, partial(attempt, numbered)) for numbered in waiting)
+    from corelic import workers  # multiprocessing: not worth its import for one file
+
+    return workers.attempts(waiting, attempt, processes)
+
+
+def _attempt(work: Callable[[Job], Result], numbered: _Numbered) -> Result:
+    _, job = numbered
+    job.check()
+    return work(job)
+
+
+def _useful(processes: int, jobs: Sequence[Job]) -> int:
+    """One where standard input or output takes part: they belong to this process."""
+    if any(STREAM in (job.source, job.output) for job in jobs):
+        return 1
+    return max(1, min(processes, len(jobs)))
 
 
 def _expand(source: Path) -> list[Path]:
@@ -216,21 +284,6 @@ def _output_for(source: Path, output: Path | None, suffix: str) -> Path:
     return STREAM if source == STREAM else source.with_name(name) if source.name else Path(name)
 
 
-def _refuse_clashes(jobs: Sequence[Job]) -> None:
-    inputs = {_identity(job.source): job.source for job in jobs}
-    taken: dict[str, Job] = {}
-    for job in jobs:
-        key = os.path.realpath(job.output) if job.output != STREAM else "-"
-        if key in taken:
-            reason = f"both {taken[key].name} and {job.name} would go there; give each its own -o"
-            raise OutputError(str(job.output), reason)
-        taken[key] = job
-        identity = _identity(job.output)
-        if identity is not None and identity in inputs:
-            reason = f"that is the input {inputs[identity]}; give another name with -o"
-            raise OutputError(str(job.output), reason)
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     """Of a regular file that exists; the same for all its names and links."""
     if path != STREAM:
@@ -241,73 +294,34 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _check_output(path: Path, *, overwrite: bool) -> bool:
-    """Whether `path` is a file, or will be one; OutputError if it cannot be written."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        folder = Path(os.path.realpath(path)).parent
-        if not folder.is_dir():
-            raise OutputError(str(path), f"there is no folder {folder}; create it first") from None
-        return True
-    except OSError as error:
-        raise OutputError(str(path), _why(error)) from error
-    if S_ISDIR(mode):
-        raise OutputError(str(path), "that is a folder; name a file in it")
-    if S_ISREG(mode) and not overwrite:
-        raise _exists(path)
-    return S_ISREG(mode)
+class _Rate(ProgressColumn):
+    """Files a second, lately."""
 
-
-def _exists(path: Path) -> OutputError:
-    return OutputError(str(path), "it exists already; replace it with --overwrite (overwrite=True)")
-
-
-def _write_synced(path: Path, data: bytes, *, new: bool) -> None:
-    # Not `tempfile`: its files are for their owner alone, and a result obeys the umask.
-    flags = os.O_WRONLY | getattr(os, "O_BINARY", 0) | (os.O_CREAT | os.O_EXCL if new else 0)
-    with open(os.open(path, flags, 0o666), "wb") as file:
-        file.write(data)
-        file.flush()
-        if new:
-            os.fsync(file.fileno())
-
-
-def _rename(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    if overwrite:
-        os.replace(temporary, target)
-        return
-    try:
-        os.link(temporary, target)  # unlike a rename it fails, in one step, where a file exists
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-            raise
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL))  # no hard links here: claim the name
-        try:
-            os.replace(temporary, target)
-        except BaseException:
-            target.unlink()
-            raise
-
-
-def _why(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space"
-    return (error.strerror or str(error)).lower()
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f} files/s")
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress(total: int) -> Iterator[tuple[Progress, TaskID]]:
     """On standard error, if that is a terminal, and after a second: a shorter bar flickers."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=40)
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}", markup=False, table_column=name),
+        BarColumn(),
+        TimeElapsedColumn(),
+    ]
+    if total > 1:
+        failed = TextColumn("{task.fields[failed]} failed")
+        columns += [MofNCompleteColumn(), failed, _Rate(), TimeRemainingColumn()]
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task("", total=total if total > 1 else None, failed=0)
     if not progress.console.is_interactive:
-        yield progress
+        yield progress, task
         return
     start = Timer(1, progress.start)
     start.start()
     try:
-        yield progress
+        yield progress, task
     finally:
         start.cancel()
         start.join()

@@ -30,6 +30,7 @@ EXAMPLES = [
     errors.OutputError("photo.clc", "the disk is full"),
     errors.RecipeError("swift.yaml", "no key 'stepz'"),
     errors.DeviceError("cuda", "there is none; use --device cpu"),
+    errors.WorkerError(4),
 ]
 KINDS = {
     kind

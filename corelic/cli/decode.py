@@ -1,6 +1,7 @@
 """corelic decode"""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -9,9 +10,11 @@ from typer import Argument, BadParameter, Option
 
 import corelic
 from corelic.cli import options
+from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
 from corelic.jobs import STREAM, Job, plan, printable, run
 from corelic.media import picture_bytes
+from corelic.tree import plan_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,9 @@ class Decoded:
     output: str
     width_px: int
     height_px: int
+    source_bytes: int
+    file_bytes: int
+    rate_bpp: float  # of the source
     decode_s: float  # the first one includes loading the codec
 
     def __str__(self) -> str:
@@ -30,7 +36,9 @@ class Decoded:
 
 
 def decode(
-    sources: Annotated[list[Path], Argument(help="Files to read; - is standard input.")],
+    sources: Annotated[
+        list[Path], Argument(help="Files, or folders with -r; - is standard input.")
+    ],
     output: options.Output = None,
     codec: Annotated[
         str | None,
@@ -40,6 +48,8 @@ def decode(
     max_pixels: Annotated[
         int, Option(min=1, help="Refuse larger pictures before anything is allocated.")
     ] = corelic.MAX_PIXELS,
+    recursive: options.Recursive = False,
+    processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -48,33 +58,30 @@ def decode(
     photo.clc becomes photo.png beside it; the suffix of -o chooses another format. Pictures in
     other formats are converted.
 
+    With -r, .clc files are decoded to PNG, hidden ones too, and other files are left out; links to
+    folders are not followed. What is finished is skipped: a picture of the right size, no older
+    than its .clc file. So a run that was stopped goes on when started again.
+
     \b
     Examples:
       corelic decode photo.clc
       corelic decode photo.clc -o photo.jpg
       corelic decode encoded/*.clc -o pictures/
+      corelic decode -r encoded -o pictures --jobs 4
       corelic decode - < photo.clc > photo.png
     """
 
-    def decode_one(job: Job) -> Decoded:
-        start = perf_counter()
-        picture = corelic.decode_picture(
-            job.read(), device=device, codec=codec, max_pixels=max_pixels
-        )
-        seconds = perf_counter() - start
-        job.write(picture_bytes(picture, job.output))
-        return Decoded(
-            source=str(job.source),
-            output=str(job.output),
-            width_px=picture.width_px,
-            height_px=picture.height_px,
-            decode_s=seconds,
-        )
+    work = partial(decode_one, codec=codec, device=device, max_pixels=max_pixels)
+    if recursive:
+        from corelic.codecs.finished import is_decoded
 
+        tree = plan_tree(sources, output, taken=(".clc",), suffix=".png", overwrite=overwrite)
+        run_tree(tree, work, is_decoded, processes=processes, done="decoded", as_json=as_json)
+        return
     jobs = plan(sources, output, suffix=".png", overwrite=overwrite)
     if as_json and any(job.output == STREAM for job in jobs):
         raise BadParameter("standard output cannot take both the picture and --json; give -o")
-    outcome = run(jobs, decode_one)
+    outcome = run(jobs, work, processes=processes)
     if as_json:
         print_json([asdict(result) for result in outcome.results])
     else:
@@ -82,3 +89,23 @@ def decode(
             if result.output != str(STREAM):
                 print(result)
     outcome.raise_failures()
+
+
+def decode_one(job: Job, *, codec: str | None, device: str, max_pixels: int) -> Decoded:
+    """On its own, not in `decode`, so that a worker process can be sent it."""
+    start = perf_counter()
+    data = job.read()
+    picture = corelic.decode_picture(data, device=device, codec=codec, max_pixels=max_pixels)
+    seconds = perf_counter() - start
+    file = picture_bytes(picture, job.output)
+    job.write(file)
+    return Decoded(
+        source=str(job.source),
+        output=str(job.output),
+        width_px=picture.width_px,
+        height_px=picture.height_px,
+        source_bytes=len(data),
+        file_bytes=len(file),
+        rate_bpp=8 * len(data) / (picture.width_px * picture.height_px),
+        decode_s=seconds,
+    )

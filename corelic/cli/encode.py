@@ -1,6 +1,7 @@
 """corelic encode"""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -9,9 +10,11 @@ from typer import Argument, BadParameter, Option
 
 import corelic
 from corelic.cli import options
+from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
 from corelic.jobs import STREAM, Job, plan, printable, run
-from corelic.media import read_picture
+from corelic.media import picture_suffixes, read_picture
+from corelic.tree import plan_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Encoded:
     quality: float  # as the file holds it
     width_px: int
     height_px: int
+    source_bytes: int
     file_bytes: int
     rate_bpp: float
     encode_s: float  # the first one includes loading the codec
@@ -34,12 +38,16 @@ class Encoded:
 
 
 def encode(
-    sources: Annotated[list[Path], Argument(help="Pictures to read; - is standard input.")],
+    sources: Annotated[
+        list[Path], Argument(help="Pictures, or folders with -r; - is standard input.")
+    ],
     output: options.Output = None,
     codec: options.Codec = corelic.DEFAULT_CODEC,
     quality: options.Quality = 50,
     device: options.Device = "auto",
     strip: Annotated[bool, Option("--strip", help="Leave out ICC profile, EXIF and XMP.")] = False,
+    recursive: options.Recursive = False,
+    processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -47,38 +55,37 @@ def encode(
 
     photo.png becomes photo.clc beside it, unless -o says otherwise.
 
+    With -r, pictures are told by their suffix, hidden ones too, and other files are left out; links
+    to folders are not followed. Two pictures that would give one photo.clc give photo.png.clc and
+    photo.jpg.clc. What is finished is skipped: a .clc file no older than its picture, of the same
+    weights and quality. So a run that was stopped goes on when started again.
+
     \b
     Examples:
       corelic encode photo.png
       corelic encode photo.jpg -q 80 -o small.clc
       corelic encode photo.jpg --strip
       corelic encode holiday/*.jpg -o encoded/
+      corelic encode -r holiday -o encoded --jobs 4
       corelic encode - < photo.png > photo.clc
     """
 
-    def encode_one(job: Job) -> Encoded:
-        start = perf_counter()
-        picture = read_picture(job.read(), name=job.name)
-        data = corelic.encode(picture, codec=codec, quality=quality, device=device, strip=strip)
-        seconds = perf_counter() - start
-        job.write(data)
-        found = corelic.info(data)
-        return Encoded(
-            source=str(job.source),
-            output=str(job.output),
-            codec=found.codec,
-            quality=found.quality,
-            width_px=found.width_px,
-            height_px=found.height_px,
-            file_bytes=found.file_bytes,
-            rate_bpp=found.rate_bpp,
-            encode_s=seconds,
-        )
+    work = partial(encode_one, codec=codec, quality=quality, device=device, strip=strip)
+    if recursive:
+        from corelic.codecs.files import open_codec
+        from corelic.codecs.finished import is_encoded
 
+        tree = plan_tree(
+            sources, output, taken=picture_suffixes(), suffix=".clc", overwrite=overwrite
+        )
+        open_codec(codec, device)  # one error if it cannot be had, not one for each picture
+        is_done = partial(is_encoded, codec=codec, quality=quality, strip=strip)
+        run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)
+        return
     jobs = plan(sources, output, suffix=".clc", overwrite=overwrite)
     if as_json and any(job.output == STREAM for job in jobs):
         raise BadParameter("standard output cannot take both the file and --json; give -o a file")
-    outcome = run(jobs, encode_one)
+    outcome = run(jobs, work, processes=processes)
     if as_json:
         print_json([asdict(result) for result in outcome.results])
     else:
@@ -86,3 +93,26 @@ def encode(
             if result.output != str(STREAM):
                 print(result)
     outcome.raise_failures()
+
+
+def encode_one(job: Job, *, codec: str, quality: float, device: str, strip: bool) -> Encoded:
+    """On its own, not in `encode`, so that a worker process can be sent it."""
+    start = perf_counter()
+    source = job.read()
+    picture = read_picture(source, name=job.name)
+    data = corelic.encode(picture, codec=codec, quality=quality, device=device, strip=strip)
+    seconds = perf_counter() - start
+    job.write(data)
+    found = corelic.info(data)
+    return Encoded(
+        source=str(job.source),
+        output=str(job.output),
+        codec=found.codec,
+        quality=found.quality,
+        width_px=found.width_px,
+        height_px=found.height_px,
+        source_bytes=len(source),
+        file_bytes=found.file_bytes,
+        rate_bpp=found.rate_bpp,
+        encode_s=seconds,
+    )

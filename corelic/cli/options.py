@@ -12,5 +12,11 @@ Output = Annotated[
     Path | None,
     Option("--output", "-o", help="A file, a folder, or - for standard output."),
 ]
+Recursive = Annotated[
+    bool, Option("--recursive", "-r", help="Take folders, and mirror their trees in the folder -o.")
+]
+Jobs = Annotated[
+    int, Option("--jobs", "-j", min=1, help="Processes that share the cores, one file each.")
+]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace files that exist.")]
 Json = Annotated[bool, Option("--json", help="Print the figures as JSON.")]

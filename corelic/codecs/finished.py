@@ -1,0 +1,77 @@
+"""Is a result there already? What lets a run over folders go on where the last one stopped.
+
+A result that is older than its source is not one, as for `make`; what else changed shows in the
+.clc file, whose header names weights, quality and size.
+"""
+
+from corelic.codecs.files import quality_step_of
+from corelic.codecs.store import by_name
+from corelic.disk import read_file, why
+from corelic.entropy import container
+from corelic.entropy.container import ChunkType
+from corelic.errors import BadFileError, OutputError, PictureError
+from corelic.jobs import Job
+from corelic.media import stored_size_px
+
+METADATA = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
+
+
+def is_encoded(job: Job, *, codec: str, quality: float, strip: bool) -> bool:
+    """Whether `job.output` holds `job.source`, with these weights and at this quality.
+
+    False where it may be written; OutputError where another file is in the way, and says which.
+    """
+    return job.output.is_file() and _settle(job, _unlike_encoded(job, codec, quality, strip))
+
+
+def is_decoded(job: Job) -> bool:
+    """Whether `job.output` is a picture from `job.source`; else as `is_encoded`."""
+    return job.output.is_file() and _settle(job, _unlike_decoded(job))
+
+
+def _settle(job: Job, difference: str | None) -> bool:
+    if difference is not None and not job.overwrite:
+        reason = f"it exists already, and {difference}; replace it with --overwrite"
+        raise OutputError(str(job.output), f"{reason} (overwrite=True)")
+    return difference is None
+
+
+def _unlike_encoded(job: Job, codec: str, quality: float, strip: bool) -> str | None:
+    """What tells the output from what the job would write."""
+    if _is_older(job):
+        return f"is older than {job.source}"
+    try:
+        content = container.read(read_file(job.output))
+        header = content.header
+    except BadFileError as error:
+        return f"is no sound .clc file ({error})"
+    if header.fingerprint != by_name(codec).fingerprint:
+        return f"comes from other weights, {header.codec}-{header.generation}"
+    if header.quality_step != quality_step_of(quality):
+        return f"has quality {header.quality:g}"
+    if strip and any(chunk.type in METADATA for chunk in content.optional):
+        return "holds metadata"
+    # Either way round: a photograph is turned upright, and its file need not say so at the front.
+    if sorted((header.width_px, header.height_px)) != sorted(stored_size_px(job.source)):
+        return f"is {header.width_px} × {header.height_px}, another size than {job.source}"
+    return None
+
+
+def _unlike_decoded(job: Job) -> str | None:
+    if _is_older(job):
+        return f"is older than {job.source}"
+    header = container.read(read_file(job.source)).header
+    try:
+        width_px, height_px = stored_size_px(job.output)
+    except PictureError as error:
+        return f"is no sound picture ({error})"
+    if (width_px, height_px) != (header.width_px, header.height_px):
+        return f"is {width_px} × {height_px}, another size than {job.source}"
+    return None
+
+
+def _is_older(job: Job) -> bool:
+    try:
+        return job.output.stat().st_mtime_ns < job.source.stat().st_mtime_ns
+    except OSError as error:
+        raise PictureError(str(job.source), f"cannot be read ({why(error)})") from error

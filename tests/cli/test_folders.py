@@ -1,0 +1,309 @@
+"""corelic encode -r and decode -r, on real trees."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import corelic as api
+from corelic.codecs import store
+from tests.cli.conftest import Program, Ran
+from tests.tiny import TINY_WEIGHTS
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 120
+ENCODE = ("encode", "-r", "in", "-o", "out", "--device", "cpu", "--codec", str(TINY_WEIGHTS))
+DECODE = ("decode", "-r", "out", "-o", "decoded", "--device", "cpu", "--codec", str(TINY_WEIGHTS))
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Analysis runs in float32, where the number of threads may turn a rounding."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of processes to come
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tree(corelic: Program, photo: Image.Image) -> dict[str, str]:
+    """What is in the folder `in`, and where each picture of it goes; no two are alike."""
+    placed = {
+        "in/a.png": "out/a.clc",
+        "in/b.jpg": "out/b.jpg.clc",
+        "in/b.png": "out/b.png.clc",
+        "in/x/Ünïcødé 照片.webp": "out/x/Ünïcødé 照片.clc",
+        "in/x/y/c.GIF": "out/x/y/c.clc",
+    }
+    for number, name in enumerate(placed):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        photo.crop((0, 0, 60 + number, 40 + 2 * number)).convert(
+            "L" if name.endswith("GIF") else "RGB"
+        ).save(name)
+        aged(name, days=2)
+    Path("in/notes.txt").write_text("a shopping list\n")
+    Path("in/x/y/film.mp4").write_bytes(bytes(99))
+    return placed
+
+
+def aged(name: str, *, days: float) -> None:
+    then = time.time() - days * 86400
+    os.utime(name, (then, then))
+
+
+def found(ran: Ran) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(ran.stdout)
+    return report
+
+
+def counts(ran: Ran) -> tuple[int, ...]:
+    totals = found(ran)["totals"]
+    return tuple(totals[name] for name in ("done", "skipped", "left_out", "failed"))
+
+
+def files(folder: str) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_a_tree_is_mirrored(corelic: Program, tree: dict[str, str]) -> None:
+    ran = corelic(*ENCODE)
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    assert ran.stdout.decode().startswith("5 encoded, 0 skipped, 2 left out, 0 failed; ")
+    assert sorted(files("out")) == sorted(tree.values())
+    for source, output in tree.items():
+        with Image.open(source) as image:
+            header = api.info(Path(output).read_bytes())
+            assert (header.width_px, header.height_px) == image.size
+    again = corelic(*DECODE)
+    assert again.stdout.decode().startswith("5 decoded, 0 skipped, 0 left out, 0 failed; ")
+    with Image.open("decoded/x/Ünïcødé 照片.png") as image:
+        assert (image.format, image.size) == ("PNG", (63, 46))
+    assert "decoded/b.jpg.png" in files("decoded")
+
+
+def test_json_adds_up_what_is_on_disk(corelic: Program, tree: dict[str, str]) -> None:
+    report = found(corelic(*ENCODE, "--json"))
+    assert {row["source"]: row["output"] for row in report["files"]} == tree
+    totals = report["totals"]
+    assert totals["source_bytes"] == sum(Path(source).stat().st_size for source in tree)
+    assert totals["file_bytes"] == sum(len(data) for data in files("out").values())
+    pixels = sum(row["width_px"] * row["height_px"] for row in report["files"])
+    assert totals["rate_bpp"] == pytest.approx(8 * totals["file_bytes"] / pixels)
+    assert totals["elapsed_s"] > 0
+    back = found(corelic(*DECODE, "--json"))["totals"]
+    assert back["rate_bpp"] == pytest.approx(totals["rate_bpp"])
+    assert back["source_bytes"] == totals["file_bytes"]
+    assert back["file_bytes"] == sum(len(data) for data in files("decoded").values())
+
+
+def test_several_processes_write_the_same_bytes(corelic: Program, tree: dict[str, str]) -> None:
+    assert corelic(*ENCODE).exit_code == 0
+    serial = files("out")
+    assert corelic(*DECODE).exit_code == 0
+    decoded = files("decoded")
+    Path("out").rename("before")
+    Path("decoded").rename("decoded before")
+    ran = corelic(*ENCODE, "--jobs", "2", "--json")
+    assert [row["source"] for row in found(ran)["files"]] == list(tree)
+    assert files("out") == serial
+    assert corelic(*DECODE, "--jobs", "2").exit_code == 0
+    assert files("decoded") == decoded
+    # Files that are named may be many, too.
+    ran = corelic("encode", "in/a.png", "in/b.png", "-o", "before/x", "--device", "cpu",
+                  "--codec", str(TINY_WEIGHTS), "--jobs", "2")  # fmt: skip
+    assert ran.stdout.decode().count("→") == 2
+    assert Path("before/x/a.clc").read_bytes() == serial["out/a.clc"]
+
+
+def test_what_is_finished_is_skipped(corelic: Program, tree: dict[str, str]) -> None:
+    corelic(*ENCODE)
+    before = {name: os.stat(name).st_mtime_ns for name in files("out")}
+    Path("out/a.clc").unlink()
+    ran = corelic(*ENCODE, "--json")
+    assert (ran.exit_code, counts(ran)) == (0, (1, 4, 2, 0))
+    assert {row["source"]: row["output"] for row in found(ran)["skipped"]} == {
+        source: output for source, output in tree.items() if source != "in/a.png"
+    }
+    for arguments in ((), ("--overwrite",), ("--jobs", "3")):
+        assert counts(corelic(*ENCODE, "--json", *arguments)) == (0, 5, 2, 0)
+    del before["out/a.clc"]
+    assert {name: os.stat(name).st_mtime_ns for name in before} == before
+    shown = corelic(*ENCODE).stdout.decode()
+    assert shown == "0 encoded, 5 skipped, 2 left out, 0 failed\n"
+
+
+def changed_source(photo: Image.Image) -> None:
+    photo.crop((9, 9, 69, 49)).save("in/a.png")
+    aged("out/a.clc", days=1)
+
+
+def exchanged_source(photo: Image.Image) -> None:
+    """`mv` leaves a file its age."""
+    photo.crop((0, 0, 70, 40)).save("in/a.png")
+    aged("in/a.png", days=3)
+
+
+def cut_output(photo: Image.Image) -> None:
+    os.truncate("out/a.clc", 60)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed_source, "is older than in/a.png"),
+        (exchanged_source, "is 60 × 40, another size than in/a.png"),
+        (cut_output, "is no sound .clc file"),
+        (lambda photo: Path("out/a.clc").write_text("precious"), "is no sound .clc file"),
+    ],
+    ids=["changed", "exchanged", "cut", "another file"],
+)
+def test_one_that_no_longer_fits_is_named(
+    corelic: Program,
+    tree: dict[str, str],
+    photo: Image.Image,
+    change: Callable[[Image.Image], None],
+    reason: str,
+) -> None:
+    corelic(*ENCODE)
+    change(photo)
+    before = Path("out/a.clc").read_bytes()
+    ran = corelic(*ENCODE, "--json")
+    assert (ran.exit_code, counts(ran)) == (1, (0, 4, 2, 1))
+    [failure] = found(ran)["failures"]
+    assert failure["source"] == "in/a.png"
+    assert failure["error"].startswith(f"cannot write out/a.clc: it exists already, and {reason}")
+    assert "--overwrite" in ran.stderr
+    assert Path("out/a.clc").read_bytes() == before
+    ran = corelic(*ENCODE, "--overwrite", "--json")
+    assert (ran.exit_code, counts(ran)) == (0, (1, 4, 2, 0))
+    assert Path("out/a.clc").read_bytes() != before
+
+
+def test_another_quality_or_other_weights_are_another_file(
+    corelic: Program, tree: dict[str, str]
+) -> None:
+    corelic(*ENCODE)
+    ran = corelic(*ENCODE, "-q", "20", "--json")
+    assert (ran.exit_code, counts(ran)) == (1, (0, 0, 2, 5))
+    assert "out/a.clc: it exists already, and has quality 50; " in ran.stderr
+    assert "error: 5 of 5 files failed: in/a.png, in/b.jpg" in ran.stderr
+    assert counts(corelic(*ENCODE, "-q", "20", "--overwrite", "--json")) == (5, 0, 2, 0)
+    assert counts(corelic(*ENCODE, "-q", "20.01", "--json")) == (0, 5, 2, 0)  # as it is rounded
+
+    other = store.pack(store.from_file(TINY_WEIGHTS).codec, {"note": "other bytes"})
+    Path("other.safetensors").write_bytes(other)
+    ran = corelic(*ENCODE, "-q", "20", "--codec", "other.safetensors", "--json")
+    assert counts(ran) == (0, 0, 2, 5)
+    assert "comes from other weights, tiny-1" in ran.stderr
+
+
+def test_decoding_goes_on_too(corelic: Program, tree: dict[str, str]) -> None:
+    corelic(*ENCODE)
+    corelic(*DECODE)
+    Path("decoded/x/y/c.png").unlink()
+    assert counts(corelic(*DECODE, "--json")) == (1, 4, 0, 0)
+    for name, reason in {
+        "decoded/a.png": "is no sound picture",
+        "decoded/b.jpg.png": "is 9 × 9, another size than out/b.jpg.clc",
+        "decoded/b.png.png": "is older than out/b.png.clc",
+    }.items():
+        if "no sound" in reason:
+            Path(name).write_text("a shopping list")
+        else:
+            Image.new("RGB", (9, 9)).save(name)
+        if "older" in reason:
+            aged(name, days=1)
+        ran = corelic(*DECODE, "--json")
+        assert (ran.exit_code, counts(ran)) == (1, (0, 4, 0, 1))
+        assert f"{name}: it exists already, and {reason}" in ran.stderr
+        assert counts(corelic(*DECODE, "--overwrite", "--json")) == (1, 4, 0, 0)
+    Path("out/a.clc").write_bytes(b"not one of ours")
+    aged("out/a.clc", days=1)
+    ran = corelic(*DECODE)
+    assert ran.exit_code == 1
+    assert "error: out/a.clc: this is not a .clc file" in ran.stderr
+
+
+def test_bad_files_have_names_and_the_rest_goes_on(corelic: Program, tree: dict[str, str]) -> None:
+    Path("in/x/broken.png").write_bytes(Path("in/a.png").read_bytes()[:300])
+    Path("in/x/gone.jpg").symlink_to("nowhere")
+    Path("in/x/text.tif").write_text("a shopping list\n")
+    Path("out").mkdir()
+    for processes in ("1", "2"):
+        ran = corelic(*ENCODE, "--json", "--jobs", processes)
+        assert ran.exit_code == 1
+        assert counts(ran)[2:] == (2, 3)
+        names = [failure["source"] for failure in found(ran)["failures"]]
+        assert names == ["in/x/broken.png", "in/x/gone.jpg", "in/x/text.tif"]
+        assert "in/x/broken.png: cannot be decoded" in ran.stderr
+        assert "in/x/gone.jpg: there is no such file" in ran.stderr
+        assert "in/x/text.tif: is not a picture" in ran.stderr
+        assert ran.stderr.endswith(
+            "error: 3 of 8 files failed: in/x/broken.png, in/x/gone.jpg, in/x/text.tif\n"
+        )
+    assert sorted(files("out")) == sorted(tree.values())
+
+
+def test_a_codec_that_is_not_there_is_one_error(corelic: Program, tree: dict[str, str]) -> None:
+    ran = corelic("encode", "-r", "in", "-o", "out", "--codec", "swif")
+    assert (ran.exit_code, ran.stderr.count("\n")) == (1, 1)
+    assert "did you mean 'swift'" in ran.stderr
+
+
+def test_a_folder_without_pictures_is_no_error(corelic: Program) -> None:
+    Path("in").mkdir()
+    ran = corelic(*ENCODE)
+    assert (ran.exit_code, ran.stdout) == (0, b"0 encoded, 0 skipped, 0 left out, 0 failed\n")
+    assert not Path("out").exists()
+    ran = corelic("encode", "in")
+    assert ran.exit_code == 1
+    assert "is a folder; " in ran.stderr and "-r" in ran.stderr
+
+
+def test_results_of_a_folder_need_a_folder(corelic: Program, tree: dict[str, str]) -> None:
+    for output in ("-", "photo.png"):
+        ran = corelic("encode", "-r", "in", "-o", output)
+        assert (ran.exit_code, ran.stdout) == (1, b"")
+        assert f"error: cannot write {output}: " in ran.stderr
+    assert corelic(*ENCODE, "--jobs", "0").exit_code == 2
+
+
+def test_beside_the_pictures_is_possible(corelic: Program, tree: dict[str, str]) -> None:
+    arguments = ("encode", "-r", "in", "--codec", str(TINY_WEIGHTS), "--json")
+    assert counts(corelic(*arguments)) == (5, 0, 2, 0)
+    assert Path("in/x/y/c.clc").is_file()
+    assert counts(corelic(*arguments)) == (0, 5, 7, 0)  # .clc files are no pictures to encode
+
+
+def test_an_interrupted_run_goes_on(corelic: Program, photo: Image.Image) -> None:
+    Path("in").mkdir()
+    for number in range(40):
+        photo.save(f"in/{number:02}.png")
+        aged(f"in/{number:02}.png", days=1)
+    command = [sys.executable, "-m", "corelic.cli.main", *ENCODE, "--jobs", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not list(Path().glob("out/*.clc")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(TIMEOUT_S) == 130
+        assert running.stderr is not None
+        assert running.stderr.read() == ""
+    left = list(Path("out").iterdir())
+    assert 0 < len(left) < 40
+    assert {path.suffix for path in left} == {".clc"}  # all of a file, or none of it
+    ran = corelic(*ENCODE, "--json")
+    assert (ran.exit_code, counts(ran)) == (0, (40 - len(left), len(left), 0, 0))
+    assert len(files("out")) == 40
