@@ -30,6 +30,7 @@ EXAMPLES = [
     errors.OutputError("photo.clc", "the disk is full"),
     errors.RecipeError("swift.yaml", "no key 'stepz'"),
     errors.DeviceError("cuda", "there is none; use --device cpu"),
+    errors.TrainingError("100 steps had gradients that are not finite; lower the learning rate"),
     errors.WorkerError(4),
 ]
 KINDS = {

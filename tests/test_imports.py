@@ -14,6 +14,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 def room(module: list[str]) -> str:
     """Of ["corelic", "codecs", "base"]: "codecs"; of a name in corelic/__init__.py: "api"."""
+    if module[1:] == ["__main__"]:
+        return "cli"
     return module[1] if len(module) > 1 and module[1] in {*ROOMS, *SERVANTS} else "api"
 
 
