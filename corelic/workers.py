@@ -18,10 +18,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from corelic.errors import WorkerError
 
@@ -42,10 +43,10 @@ def attempts(
     """
     threads = max(1, usable_cores() // processes)
     idle: list[_Worker] = []
-    busy: dict[Future[Result], tuple[Item, _Worker]] = {}
+    busy: dict[Future[_Answer[Result]], tuple[Item, _Worker]] = {}
 
     def next_done() -> Iterator[tuple[Item, Callable[[], Result]]]:
-        done: set[Future[Result]] = set()
+        done: set[Future[_Answer[Result]]] = set()
         while not done:  # by the second, for an endless wait is deaf to Ctrl-C on Windows
             done, _ = wait(busy, timeout=1, return_when=FIRST_COMPLETED)
         for future in done:
@@ -75,6 +76,29 @@ def attempts(
             worker.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class _Warning:
+    message: Warning | str
+    category: type[Warning]
+    filename: str
+    lineno: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[Result]):
+    """What work returned, and the warnings it gave, which are shown where those of all are."""
+
+    result: Result
+    warnings: tuple[_Warning, ...]
+
+
+def _do(work: Callable[[Item], Result], item: Item) -> _Answer[Result]:
+    with warnings.catch_warnings(record=True) as caught:
+        result = work(item)
+    found = (_Warning(one.message, one.category, one.filename, one.lineno) for one in caught)
+    return _Answer(result, tuple(found))
+
+
 def usable_cores() -> int:
     """Those this process may run on: a container often has fewer than its machine."""
     if hasattr(os, "sched_getaffinity"):
@@ -97,13 +121,13 @@ class _Worker:
         with _interrupts_held():
             self._started = self._executor.submit(os.getpid)
 
-    def submit(self, work: Callable[[Item], Result], item: Item) -> Future[Result]:
-        return self._executor.submit(work, item)
+    def submit(self, work: Callable[[Item], Result], item: Item) -> Future[_Answer[Result]]:
+        return self._executor.submit(_do, work, item)
 
-    def answer(self, future: Future[Result], processes: int) -> Result:
+    def answer(self, future: Future[_Answer[Result]], processes: int) -> Result:
         """Of work that is done; `processes` are how many run, for the error."""
         try:
-            return future.result()
+            answer = future.result()
         except (BrokenProcessPool, SystemExit) as error:  # it was killed, or told to terminate
             if self._started.exception() is None:
                 raise WorkerError(processes) from error
@@ -111,6 +135,11 @@ class _Worker:
                 "a worker process does not start; a script that uses several must guard "
                 'its own start with `if __name__ == "__main__":`'
             ) from error
+        for warning in answer.warnings:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        return answer.result
 
     def interrupt(self) -> None:
         """Ends the work in hand, which still may remove what it leaves."""

@@ -115,6 +115,10 @@ def test_a_bug_ends_the_run_and_shows_where_it_is() -> None:
 
 
 def test_warnings_are_treated_as_here() -> None:
+    with pytest.warns(UserWarning, match="careful") as caught:
+        outcome = run(jobs("warned.png", "a.png"), meet_its_fate, processes=PROCESSES)
+    assert outcome.results == ("warned.png", "a.png")
+    assert [Path(warning.filename).name for warning in caught] == ["test_workers.py"]
     with pytest.raises(UserWarning, match="careful"):  # an error, as pytest is told to see it
         run(jobs("warned.png", "a.png"), meet_its_fate, processes=PROCESSES)
 

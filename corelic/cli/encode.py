@@ -13,7 +13,8 @@ from corelic.cli import options
 from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
 from corelic.jobs import STREAM, Job, plan, printable, run
-from corelic.media import picture_suffixes, read_picture
+from corelic.media import read_picture
+from corelic.media.outline import picture_suffixes
 from corelic.tree import plan_tree
 
 
@@ -58,7 +59,8 @@ def encode(
     With -r, pictures are told by their suffix, hidden ones too, and other files are left out; links
     to folders are not followed. Two pictures that would give one photo.clc give photo.png.clc and
     photo.jpg.clc. What is finished is skipped: a .clc file no older than its picture, of the same
-    weights and quality. So a run that was stopped goes on when started again.
+    weights and quality, stripped or not as asked. So a run that was stopped goes on when started
+    again.
 
     \b
     Examples:

@@ -8,12 +8,9 @@ from corelic.codecs.files import quality_step_of
 from corelic.codecs.store import by_name
 from corelic.disk import read_file, why
 from corelic.entropy import container
-from corelic.entropy.container import ChunkType
 from corelic.errors import BadFileError, OutputError, PictureError
 from corelic.jobs import Job
-from corelic.media import stored_size_px
-
-METADATA = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
+from corelic.media.outline import outline_of
 
 
 def is_encoded(job: Job, *, codec: str, quality: float, strip: bool) -> bool:
@@ -42,18 +39,21 @@ def _unlike_encoded(job: Job, codec: str, quality: float, strip: bool) -> str | 
         return f"is older than {job.source}"
     try:
         content = container.read(read_file(job.output))
-        header = content.header
     except BadFileError as error:
         return f"is no sound .clc file ({error})"
+    header, source = content.header, outline_of(job.source)
     if header.fingerprint != by_name(codec).fingerprint:
         return f"comes from other weights, {header.codec}-{header.generation}"
     if header.quality_step != quality_step_of(quality):
         return f"has quality {header.quality:g}"
-    if strip and any(chunk.type in METADATA for chunk in content.optional):
-        return "holds metadata"
     # Either way round: a photograph is turned upright, and its file need not say so at the front.
-    if sorted((header.width_px, header.height_px)) != sorted(stored_size_px(job.source)):
+    if sorted((header.width_px, header.height_px)) != sorted((source.width_px, source.height_px)):
         return f"is {header.width_px} × {header.height_px}, another size than {job.source}"
+    has_metadata = any(content.payload(type) is not None for type in container.METADATA)
+    if strip and has_metadata:
+        return "has a profile, EXIF or XMP, which --strip leaves out"
+    if not strip and not has_metadata and source.has_metadata:
+        return f"lacks the profile, EXIF or XMP of {job.source}"
     return None
 
 
@@ -62,11 +62,11 @@ def _unlike_decoded(job: Job) -> str | None:
         return f"is older than {job.source}"
     header = container.read(read_file(job.source)).header
     try:
-        width_px, height_px = stored_size_px(job.output)
+        found = outline_of(job.output)
     except PictureError as error:
         return f"is no sound picture ({error})"
-    if (width_px, height_px) != (header.width_px, header.height_px):
-        return f"is {width_px} × {height_px}, another size than {job.source}"
+    if (found.width_px, found.height_px) != (header.width_px, header.height_px):
+        return f"is {found.width_px} × {found.height_px}, another size than {job.source}"
     return None
 
 

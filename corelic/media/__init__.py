@@ -8,7 +8,7 @@
 """
 
 from corelic.media.picture import Colour, Picture, Samples
-from corelic.media.reading import picture_suffixes, read_picture, stored_size_px
+from corelic.media.reading import read_picture
 from corelic.media.writing import image_bytes, picture_bytes, write_image
 
 __all__ = [
@@ -17,8 +17,6 @@ __all__ = [
     "Samples",
     "image_bytes",
     "picture_bytes",
-    "picture_suffixes",
     "read_picture",
-    "stored_size_px",
     "write_image",
 ]

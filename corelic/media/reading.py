@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from corelic.errors import CorelicError, PictureError, PictureWarning
 from corelic.jobs import read_file
@@ -67,33 +67,8 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None) -> Pict
         return from_image(image, name)
 
 
-def picture_suffixes() -> frozenset[str]:
-    """Of the formats that Pillow decodes, in lower case, with their dots; .clc is none of them."""
-    known = Image.registered_extensions()  # which loads all plug-ins
-    readable = {name for name in Image.OPEN if not _is_stub(name)} | {"MPO"}  # opened as JPEG
-    return frozenset(suffix for suffix in known if known[suffix] in readable) - {".clc"}
-
-
-def stored_size_px(path: Path) -> tuple[int, int]:
-    """Width and height as the file has them, before any turn; PictureError if it has none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded
-            with Image.open(path) as image:
-                return image.size
-    except Exception as error:
-        raise _undecodable(str(path), error) from error
-
-
-def _is_stub(name: str) -> bool:
-    """Whether Pillow only recognises this format and cannot decode it."""
-    factory = Image.OPEN[name][0]
-    stub = isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
-    return stub or name == "MPEG"
-
-
-def open_image(data: bytes, name: str) -> Image.Image | None:
-    """A file's bytes, opened but not loaded; None if Pillow knows no such format.
+def open_image(source: bytes | Path, name: str) -> Image.Image | None:
+    """A file or its bytes, opened but not loaded; None if Pillow knows no such format.
 
     PictureError for a picture that it knows, and cannot open.
     """
@@ -101,7 +76,7 @@ def open_image(data: bytes, name: str) -> Image.Image | None:
         with warnings.catch_warnings():
             # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(BytesIO(data))
+            return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:

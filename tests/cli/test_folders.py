@@ -207,6 +207,39 @@ def test_another_quality_or_other_weights_are_another_file(
     assert "comes from other weights, tiny-1" in ran.stderr
 
 
+def test_stripped_or_not_is_another_file(corelic: Program, photo: Image.Image) -> None:
+    Path("in").mkdir()
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    photo.save("in/a.jpg", exif=exif)
+    assert counts(corelic(*ENCODE, "--json")) == (1, 0, 0, 0)
+    assert counts(corelic(*ENCODE, "--json")) == (0, 1, 0, 0)
+    ran = corelic(*ENCODE, "--strip", "--json")
+    assert counts(ran) == (0, 0, 0, 1)
+    assert "has a profile, EXIF or XMP, which --strip leaves out" in ran.stderr
+    assert counts(corelic(*ENCODE, "--strip", "--overwrite", "--json")) == (1, 0, 0, 0)
+    assert counts(corelic(*ENCODE, "--strip", "--json")) == (0, 1, 0, 0)
+    ran = corelic(*ENCODE, "--json")
+    assert counts(ran) == (0, 0, 0, 1)
+    assert "lacks the profile, EXIF or XMP of in/a.jpg" in ran.stderr
+
+
+def test_warnings_of_several_processes_are_shown(corelic: Program, photo: Image.Image) -> None:
+    Path("in").mkdir()
+    for name in "ab":
+        photo.convert("CMYK").save(f"in/{name}.jpg")
+    for processes in ("1", "2"):
+        ran = corelic(*ENCODE, "--jobs", processes, "--overwrite")
+        assert ran.exit_code == 0
+        warnings = sorted(ran.stderr.splitlines())
+        assert [line.split(" is in CMYK")[0] for line in warnings] == [
+            "warning: in/a.jpg",
+            "warning: in/b.jpg",
+        ]
+        for path in Path("out").iterdir():
+            path.unlink()
+
+
 def test_decoding_goes_on_too(corelic: Program, tree: dict[str, str]) -> None:
     corelic(*ENCODE)
     corelic(*DECODE)

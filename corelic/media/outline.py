@@ -1,0 +1,51 @@
+"""What can be told of a picture before its pixels are read: by its suffix, and by its header."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageFile
+
+from corelic.errors import PictureError
+from corelic.media.picture import EXIF_PREFIX
+from corelic.media.reading import open_image
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOutline:
+    """A picture as its file has it, not yet turned upright.
+
+    has_metadata  whether it surely has a profile, EXIF or XMP that a Picture keeps; a few formats
+                  have them behind the pixels, where nobody looks
+    """
+
+    width_px: int
+    height_px: int
+    has_metadata: bool
+
+
+def outline_of(path: Path) -> PictureOutline:
+    """PictureError for what Pillow cannot open."""
+    image = open_image(path, str(path))
+    if image is None:
+        raise PictureError(str(path), "is not a picture that Pillow can read; check the file")
+    with image:
+        found = image.info
+        exif = found.get("exif")
+        has_exif = isinstance(exif, bytes) and exif != EXIF_PREFIX
+        has_profile = image.mode not in ("CMYK", "LAB") and found.get("icc_profile")
+        kept = bool(has_exif or has_profile or found.get("xmp"))
+        return PictureOutline(image.width, image.height, kept)
+
+
+def picture_suffixes() -> frozenset[str]:
+    """Of the formats that Pillow decodes, in lower case, with their dots; .clc is none of them."""
+    known = Image.registered_extensions()  # which loads all plug-ins
+    readable = {name for name in Image.OPEN if not _is_stub(name)} | {"MPO"}  # opened as JPEG
+    return frozenset(suffix for suffix in known if known[suffix] in readable) - {".clc"}
+
+
+def _is_stub(name: str) -> bool:
+    """Whether Pillow only recognises this format and cannot decode it."""
+    factory = Image.OPEN[name][0]
+    stub = isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
+    return stub or name == "MPEG"
