@@ -16,6 +16,7 @@ from threading import RLock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.base import ImageCodec
@@ -161,18 +162,29 @@ class FileCodec(ImageCodec):
 
     def picture_of(self, passes: Passes, y_hat: Tensor, quality: Tensor, header: Header) -> Picture:
         """PayloadError where ŷ makes no finite pixels."""
+        size = header.height_px, header.width_px
         pixels = None
+        for area, part in self.parts_of(passes, y_hat, quality, header.colour, size):
+            if pixels is None:
+                pixels = np.empty((*size, *part.shape[2:]), part.dtype)
+            pixels[area] = part
+        assert pixels is not None  # every picture has a tile
+        return Picture(pixels)
+
+    def parts_of(
+        self,
+        passes: Passes,
+        y_hat: Tensor,
+        quality: Tensor,
+        colour: Colour,
+        size: tuple[int, int],
+    ) -> Iterator[tuple[Area, NDArray[np.uint8]]]:
+        """A picture of height and width `size`, tile by tile: where, and its pixels."""
         for (rows, columns), x_hat in passes.pictures_of(y_hat, quality):
             if not bool(x_hat.isfinite().all()):
                 raise PayloadError("its latents are beyond what any picture gives")
-            height, width = header.height_px - rows.start, header.width_px - columns.start
-            part = to_picture(x_hat[:, :height, :width], header.colour).pixels
-            if pixels is None:
-                shape = (header.height_px, header.width_px, *part.shape[2:])
-                pixels = np.empty(shape, part.dtype)
-            pixels[rows, columns] = part
-        assert pixels is not None  # a picture has a tile
-        return Picture(pixels)
+            height, width = size[0] - rows.start, size[1] - columns.start
+            yield (rows, columns), to_pixels(x_hat[:, :height, :width], colour)
 
     def estimate(self, picture: Picture, quality: float) -> Estimate:
         """Rate and picture of one differentiable-style pass: no file, no integers."""
@@ -279,9 +291,13 @@ def colour_of(picture: Picture) -> Colour:
 
 
 def to_picture(x_hat: Tensor, colour: Colour) -> Picture:
-    """(3, H, W) float -> 8 bits; grey is the mean of the three planes."""
+    return Picture(to_pixels(x_hat, colour))
+
+
+def to_pixels(x_hat: Tensor, colour: Colour) -> NDArray[np.uint8]:
+    """(3, H, W) float -> 8 bits, as in a Picture; grey is the mean of the three planes."""
     if colour is Colour.GREY:
         x_hat = x_hat.mean(dim=0, keepdim=True)
     pixels = (x_hat.clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8).permute(1, 2, 0)
-    array = pixels.cpu().numpy()
-    return Picture(array[:, :, 0] if colour is Colour.GREY else array)
+    array: NDArray[np.uint8] = pixels.cpu().numpy()
+    return array[:, :, 0] if colour is Colour.GREY else array
