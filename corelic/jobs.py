@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -29,6 +30,9 @@ from corelic.errors import CorelicError, OutputError, PictureError
 STREAM = Path("-")  # standard input as a source, standard output as an output
 
 Result = TypeVar("Result")
+_report: ContextVar[Callable[[int, int], None]] = ContextVar(
+    "_report", default=lambda done, total: None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +136,37 @@ def run(jobs: Sequence[Job], work: Callable[[Job], Result]) -> Outcome[Result]:
     failures: list[Failure] = []
     with _progress() as progress:
         task = progress.add_task("", total=len(jobs) if len(jobs) > 1 else None)
+        alone = len(jobs) == 1
+
+        def show(done: int, total: int) -> None:
+            if alone:  # of many, the bar counts files
+                progress.update(task, completed=done, total=total)
+
         for number, job in enumerate(jobs):
             progress.update(task, completed=number, description=printable(job.name))
             try:
                 job.check()
-                results.append(work(job))
+                with _reported_to(show):
+                    results.append(work(job))
             except CorelicError as error:
                 failures.append(Failure(job.name, error))
                 if len(jobs) > 1:
                     show_error(str(failures[-1]), progress.console)
     return Outcome(tuple(results), tuple(failures))
+
+
+def report(done: int, total: int) -> None:
+    """How far the current job is, for the bar of a run of one; elsewhere nobody hears it."""
+    _report.get()(done, total)
+
+
+@contextmanager
+def _reported_to(show: Callable[[int, int], None]) -> Iterator[None]:
+    token = _report.set(show)
+    try:
+        yield
+    finally:
+        _report.reset(token)
 
 
 def read_file(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from typer import Argument, BadParameter, Option
 import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
-from corelic.jobs import STREAM, Job, plan, printable, run
+from corelic.jobs import STREAM, Job, plan, printable, report, run
 from corelic.media import image_bytes
 
 
@@ -40,6 +40,7 @@ def decode(
     max_pixels: Annotated[
         int, Option(min=1, help="Refuse larger pictures before anything is allocated.")
     ] = corelic.MAX_PIXELS,
+    memory: options.Memory = corelic.MEMORY_BYTES,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -57,7 +58,14 @@ def decode(
 
     def decode_one(job: Job) -> Decoded:
         start = perf_counter()
-        image = corelic.decode(job.read(), device=device, codec=codec, max_pixels=max_pixels)
+        image = corelic.decode(
+            job.read(),
+            device=device,
+            codec=codec,
+            max_pixels=max_pixels,
+            memory_bytes=memory,
+            progress=report,
+        )
         seconds = perf_counter() - start
         job.write(image_bytes(image, job.output))
         return Decoded(

@@ -10,7 +10,7 @@ from typer import Argument, BadParameter
 import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
-from corelic.jobs import STREAM, Job, plan, printable, run
+from corelic.jobs import STREAM, Job, plan, printable, report, run
 from corelic.media import read_picture
 
 
@@ -37,8 +37,12 @@ def encode(
     sources: Annotated[list[Path], Argument(help="Pictures to read; - is standard input.")],
     output: options.Output = None,
     codec: options.Codec = corelic.DEFAULT_CODEC,
-    quality: options.Quality = 50,
+    quality: options.Quality = None,
+    target_bpp: options.TargetBpp = None,
+    target_size: options.TargetSize = None,
+    target_psnr: options.TargetPsnr = None,
     device: options.Device = "auto",
+    memory: options.Memory = corelic.MEMORY_BYTES,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -50,14 +54,31 @@ def encode(
     Examples:
       corelic encode photo.png
       corelic encode photo.jpg -q 80 -o small.clc
+      corelic encode photo.jpg --target-size 40KB
       corelic encode holiday/*.jpg -o encoded/
       corelic encode - < photo.png > photo.clc
     """
 
+    aims = quality, target_bpp, target_size, target_psnr
+    if sum(aim is not None for aim in aims) > 1:
+        raise BadParameter(
+            "-q, --target-bpp, --target-size and --target-psnr exclude each other; give one"
+        )
+
     def encode_one(job: Job) -> Encoded:
         start = perf_counter()
         picture = read_picture(job.read(), name=job.name)
-        data = corelic.encode(picture, codec=codec, quality=quality, device=device)
+        data = corelic.encode(
+            picture,
+            codec=codec,
+            quality=quality,
+            target_bpp=target_bpp,
+            target_bytes=target_size,
+            target_psnr_db=target_psnr,
+            device=device,
+            memory_bytes=memory,
+            progress=report,
+        )
         seconds = perf_counter() - start
         job.write(data)
         found = corelic.info(data)
