@@ -27,10 +27,9 @@ from rich import print as show
 from rich.progress import track
 from rich.table import Table
 
-from corelic.codecs.files import FileCodec, open_codec, to_picture
+from corelic.codecs.files import FileCodec, colour_of, open_codec, to_pixels
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.entropy import container
-from corelic.entropy.container import Colour
 from corelic.eval.metrics import ms_ssim, psnr_db
 from corelic.eval.rate_distortion import (
     Curve,
@@ -120,9 +119,9 @@ def measure_float(
 ) -> Point:
     """The model as it was trained: rate from likelihoods, picture rounded to 8 bits."""
     result = codec(files.to_tensor(picture), files.quality_tensor(quality))
-    decoded = to_picture(result.x_hat[0], Colour.GREY if picture.colour == "grey" else Colour.RGB)
+    decoded = to_pixels(result.x_hat[0], colour_of(picture))
     rate_bpp = result.bits.item() / (picture.width_px * picture.height_px)
-    return Point(rate_bpp, psnr_db(picture.pixels, decoded.pixels))
+    return Point(rate_bpp, psnr_db(picture.pixels, decoded))
 
 
 def mean_curve(name: str, points: Iterable[Sequence[Point]]) -> Curve:

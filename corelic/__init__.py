@@ -12,11 +12,13 @@ needs that does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corelic import pillow_plugin
+from corelic.codecs.limits import MEMORY_BYTES
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import CorelicError
 
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DEFAULT_CODEC",
     "MAX_PIXELS",
+    "MEMORY_BYTES",
     "ChunkInfo",
     "CorelicError",
     "FileInfo",
@@ -79,47 +82,95 @@ def encode(
     picture: str | Path | Image.Image | Picture,
     *,
     codec: str = DEFAULT_CODEC,
-    quality: float = 50,
+    quality: float | None = None,
+    target_bpp: float | None = None,
+    target_bytes: int | None = None,
+    target_psnr_db: float | None = None,
     device: str = "auto",
     strip: bool = False,
+    memory_bytes: int = MEMORY_BYTES,
+    progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
     """Encode a picture to a complete file.
 
-    picture  path, PIL.Image or corelic.media.Picture, of any kind that docs/pictures.md lists
-    codec    a name from `list_codecs`, or the path of a weights file
-    quality  0 (smallest) … 100 (best), log-linear in λ, rounded to 1/16
-    device   "auto", "cpu" or "cuda"; the file does not depend on it beyond rounding in analysis
-    strip    leave out ICC profile, EXIF and XMP; the orientation is applied all the same
+    picture         path, PIL.Image or corelic.media.Picture, of any kind in docs/pictures.md
+    codec           a name from `list_codecs`, or the path of a weights file
+    quality         0 (smallest) … 100 (best), log-linear in λ, rounded to 1/16; 50 unless given,
+                    or else one of the targets:
+    target_bpp      bits of the file per pixel, at most
+    target_bytes    of the file, at most
+    target_psnr_db  of what the file decodes to, as near as can be
+    device          "auto", "cpu" or "cuda"; the file does not depend on it beyond rounding in
+                    analysis
+    strip           leave out ICC profile, EXIF and XMP; the orientation is applied all the same
+    memory_bytes    to get by with, beside the picture and the libraries; larger pictures are
+                    processed in tiles
+    progress        called with the tiles done, and how many there are; a target starts over with
+                    each quality it tries
 
     Warns PictureWarning where a picture is converted with a loss.
-    Raises CorelicError: PictureError, UnknownCodecError, BadWeightsError, DeviceError.
+    Raises CorelicError: PictureError, UnknownCodecError, BadWeightsError, DeviceError, TargetError,
+    MemoryBudgetError.
     """
     from corelic.codecs import api
 
-    return api.encode(picture, codec=codec, quality=quality, device=device, strip=strip)
+    return api.encode(
+        picture,
+        codec=codec,
+        quality=quality,
+        target_bpp=target_bpp,
+        target_bytes=target_bytes,
+        target_psnr_db=target_psnr_db,
+        device=device,
+        memory_bytes=memory_bytes,
+        progress=progress,
+        strip=strip,
+    )
 
 
 def decode(
-    data: bytes, *, device: str = "auto", codec: str | None = None, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    *,
+    device: str = "auto",
+    codec: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    memory_bytes: int = MEMORY_BYTES,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Image.Image:
     """Decode a complete file; it names its own codec, weights, size and colour.
 
     A .clc file gives mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF and XMP in `info`; any
     other format that Pillow reads gives what Pillow makes of it.
 
-    codec       path of the weights, where they are neither shipped nor in CORELIC_MODELS
-    max_pixels  larger pictures are refused before anything is allocated
+    codec         path of the weights, where they are neither shipped nor in CORELIC_MODELS
+    max_pixels    larger pictures are refused before anything is allocated
+    memory_bytes  as for `encode`
+    progress      as for `encode`
 
     Raises CorelicError: BadFileError for damage of any kind, TooManyPixelsError,
-    MissingWeightsError, DeviceError; PictureError for other formats.
+    MissingWeightsError, DeviceError, MemoryBudgetError; PictureError for other
+    formats.
     """
     from corelic.codecs import api
 
-    return api.decode(data, device=device, codec=codec, max_pixels=max_pixels)
+    return api.decode(
+        data,
+        device=device,
+        codec=codec,
+        max_pixels=max_pixels,
+        memory_bytes=memory_bytes,
+        progress=progress,
+    )
 
 
 def decode_picture(
-    data: bytes, *, device: str = "auto", codec: str | None = None, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    *,
+    device: str = "auto",
+    codec: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    memory_bytes: int = MEMORY_BYTES,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Picture:
     """As `decode`, to arrays: with 16 bits in colour, too, for which Pillow has no mode.
 
@@ -127,7 +178,14 @@ def decode_picture(
     """
     from corelic.codecs import api
 
-    return api.decode_picture(data, device=device, codec=codec, max_pixels=max_pixels)
+    return api.decode_picture(
+        data,
+        device=device,
+        codec=codec,
+        max_pixels=max_pixels,
+        memory_bytes=memory_bytes,
+        progress=progress,
+    )
 
 
 def info(data: bytes) -> FileInfo:

@@ -19,6 +19,8 @@
     ├── PictureError (ValueError)               a picture that cannot be read or encoded
     ├── TooManyPixelsError (ValueError)         a picture larger than the caller allows
     ├── OutOfMemoryError (MemoryError)          a picture that the device cannot hold
+    ├── MemoryBudgetError (MemoryError)         a picture that needs more memory than allowed
+    ├── TargetError (ValueError)                a size or a PSNR that cannot be reached
     ├── QualityError (ValueError)               a quality outside 0 to 100
     ├── OutputError (OSError)                   a result that cannot be written
     ├── RecipeError (ValueError)                a training recipe that makes no sense
@@ -279,6 +281,33 @@ class OutOfMemoryError(CorelicError, MemoryError):
             f"a picture of {self.width_px} × {self.height_px} needs more memory than there is; "
             "use a machine that has more, or a smaller picture"
         )
+
+
+class MemoryBudgetError(CorelicError, MemoryError):
+    """A picture that needs more memory than the caller allows, however small the tiles."""
+
+    def __init__(self, needed_bytes: int, allowed_bytes: int) -> None:
+        super().__init__(needed_bytes, allowed_bytes)
+        self.needed_bytes, self.allowed_bytes = needed_bytes, allowed_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"this picture needs {self.needed_bytes:,} bytes of memory, and the budget is "
+            f"{self.allowed_bytes:,}; if there is that much, raise it with "
+            f"memory_bytes={self.needed_bytes} (--memory {-(-self.needed_bytes // 10**6)}MB on "
+            f"the command line)"
+        )
+
+
+class TargetError(CorelicError, ValueError):
+    """A size or a PSNR that cannot be reached; `reason` names the nearest that can."""
+
+    def __init__(self, target: str, reason: str) -> None:
+        super().__init__(target, reason)
+        self.target, self.reason = target, reason
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.reason}"
 
 
 class QualityError(CorelicError, ValueError):

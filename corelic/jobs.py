@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from glob import glob, has_magic
@@ -45,6 +46,9 @@ STREAM = Path("-")  # standard input as a source, standard output as an output
 NAMED_AT_MOST = 10  # failures in the last line of a run; each was shown before
 
 Result = TypeVar("Result")
+_report: ContextVar[Callable[[int, int], None]] = ContextVar(
+    "_report", default=lambda done, total: None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +210,17 @@ def run(
 
         for number, failure in enumerate(failures):
             fail(number - len(failures), failure)  # in front of those of jobs
+
+        def show(done: int, total: int) -> None:
+            if len(jobs) == 1:  # of many, the bar counts files
+                progress.update(task, completed=done, total=total)
+
         waiting = (numbered for numbered in enumerate(jobs) if not is_skipped(*numbered))
         with closing(_attempts(waiting, work, _useful(processes, jobs))) as attempts:
             for (number, job), answer in attempts:
                 try:
-                    results[number] = answer()
+                    with _reported_to(show):
+                        results[number] = answer()
                 except CorelicError as error:
                     fail(number, Failure(job.name, error))
                 progress.advance(task)
@@ -219,6 +229,20 @@ def run(
         tuple(failure for _, failure in sorted(failed.items(), key=itemgetter(0))),
         tuple(skipped),
     )
+
+
+def report(done: int, total: int) -> None:
+    """How far the current job is, for the bar of a run of one; elsewhere nobody hears it."""
+    _report.get()(done, total)
+
+
+@contextmanager
+def _reported_to(show: Callable[[int, int], None]) -> Iterator[None]:
+    token = _report.set(show)
+    try:
+        yield
+    finally:
+        _report.reset(token)
 
 
 def printable(text: str) -> str:

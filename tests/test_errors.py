@@ -26,6 +26,8 @@ EXAMPLES = [
     errors.PictureError("photo.png", "has several frames"),
     errors.TooManyPixelsError(20_000, 10_000, 1_000_000),
     errors.OutOfMemoryError(20_000, 10_000),
+    errors.MemoryBudgetError(3_000_000_000, 2_000_000_000),
+    errors.TargetError("4,000 bytes", "the smallest file has 5,124; ask for at least that"),
     errors.QualityError(101),
     errors.OutputError("photo.clc", "the disk is full"),
     errors.RecipeError("swift.yaml", "no key 'stepz'"),

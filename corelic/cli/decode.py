@@ -12,7 +12,7 @@ import corelic
 from corelic.cli import options
 from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
-from corelic.jobs import STREAM, Job, plan, printable, run
+from corelic.jobs import STREAM, Job, plan, printable, report, run
 from corelic.media import picture_bytes
 from corelic.tree import plan_tree
 
@@ -48,6 +48,7 @@ def decode(
     max_pixels: Annotated[
         int, Option(min=1, help="Refuse larger pictures before anything is allocated.")
     ] = corelic.MAX_PIXELS,
+    memory: options.Memory = corelic.MEMORY_BYTES,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
@@ -71,7 +72,9 @@ def decode(
       corelic decode - < photo.clc > photo.png
     """
 
-    work = partial(decode_one, codec=codec, device=device, max_pixels=max_pixels)
+    work = partial(
+        decode_one, codec=codec, device=device, max_pixels=max_pixels, memory_bytes=memory
+    )
     if recursive:
         from corelic.codecs.finished import is_decoded
 
@@ -91,11 +94,20 @@ def decode(
     outcome.raise_failures()
 
 
-def decode_one(job: Job, *, codec: str | None, device: str, max_pixels: int) -> Decoded:
+def decode_one(
+    job: Job, *, codec: str | None, device: str, max_pixels: int, memory_bytes: int
+) -> Decoded:
     """On its own, not in `decode`, so that a worker process can be sent it."""
     start = perf_counter()
     data = job.read()
-    picture = corelic.decode_picture(data, device=device, codec=codec, max_pixels=max_pixels)
+    picture = corelic.decode_picture(
+        data,
+        device=device,
+        codec=codec,
+        max_pixels=max_pixels,
+        memory_bytes=memory_bytes,
+        progress=report,
+    )
     seconds = perf_counter() - start
     file = picture_bytes(picture, job.output)
     job.write(file)

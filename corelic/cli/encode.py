@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, TypedDict, Unpack
 
 from typer import Argument, BadParameter, Option
 
@@ -12,7 +12,8 @@ import corelic
 from corelic.cli import options
 from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
-from corelic.jobs import STREAM, Job, plan, printable, run
+from corelic.codecs.limits import DEFAULT_QUALITY
+from corelic.jobs import STREAM, Job, plan, printable, report, run
 from corelic.media import read_picture
 from corelic.media.outline import picture_suffixes
 from corelic.tree import plan_tree
@@ -38,15 +39,32 @@ class Encoded:
         )
 
 
+class EncodeOptions(TypedDict):
+    """As `corelic.encode` has them."""
+
+    codec: str
+    quality: float | None
+    target_bpp: float | None
+    target_bytes: int | None
+    target_psnr_db: float | None
+    device: str
+    memory_bytes: int
+    strip: bool
+
+
 def encode(
     sources: Annotated[
         list[Path], Argument(help="Pictures, or folders with -r; - is standard input.")
     ],
     output: options.Output = None,
     codec: options.Codec = corelic.DEFAULT_CODEC,
-    quality: options.Quality = 50,
+    quality: options.Quality = None,
+    target_bpp: options.TargetBpp = None,
+    target_size: options.TargetSize = None,
+    target_psnr: options.TargetPsnr = None,
     device: options.Device = "auto",
     strip: Annotated[bool, Option("--strip", help="Leave out ICC profile, EXIF and XMP.")] = False,
+    memory: options.Memory = corelic.MEMORY_BYTES,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
@@ -60,19 +78,35 @@ def encode(
     to folders are not followed. Two pictures that would give one photo.clc give photo.png.clc and
     photo.jpg.clc. What is finished is skipped: a .clc file no older than its picture, of the same
     weights and quality, stripped or not as asked. So a run that was stopped goes on when started
-    again.
+    again. With a target, nothing is skipped. --memory is for each of the --jobs.
 
     \b
     Examples:
       corelic encode photo.png
       corelic encode photo.jpg -q 80 -o small.clc
       corelic encode photo.jpg --strip
+      corelic encode photo.jpg --target-size 40KB
       corelic encode holiday/*.jpg -o encoded/
       corelic encode -r holiday -o encoded --jobs 4
       corelic encode - < photo.png > photo.clc
     """
 
-    work = partial(encode_one, codec=codec, quality=quality, device=device, strip=strip)
+    aims = quality, target_bpp, target_size, target_psnr
+    if sum(aim is not None for aim in aims) > 1:
+        raise BadParameter(
+            "-q, --target-bpp, --target-size and --target-psnr exclude each other; give one"
+        )
+    work = partial(
+        encode_one,
+        codec=codec,
+        quality=quality,
+        target_bpp=target_bpp,
+        target_bytes=target_size,
+        target_psnr_db=target_psnr,
+        device=device,
+        memory_bytes=memory,
+        strip=strip,
+    )
     if recursive:
         from corelic.codecs.files import open_codec
         from corelic.codecs.finished import is_encoded
@@ -81,7 +115,10 @@ def encode(
             sources, output, taken=picture_suffixes(), suffix=".clc", overwrite=overwrite
         )
         open_codec(codec, device)  # one error if it cannot be had, not one for each picture
-        is_done = partial(is_encoded, codec=codec, quality=quality, strip=strip)
+        is_done = None  # the quality that meets a target is not known beforehand
+        if aims[1:] == (None, None, None):
+            at = DEFAULT_QUALITY if quality is None else quality
+            is_done = partial(is_encoded, codec=codec, quality=at, strip=strip)
         run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)
         return
     jobs = plan(sources, output, suffix=".clc", overwrite=overwrite)
@@ -97,12 +134,12 @@ def encode(
     outcome.raise_failures()
 
 
-def encode_one(job: Job, *, codec: str, quality: float, device: str, strip: bool) -> Encoded:
+def encode_one(job: Job, **options: Unpack[EncodeOptions]) -> Encoded:
     """On its own, not in `encode`, so that a worker process can be sent it."""
     start = perf_counter()
     source = job.read()
     picture = read_picture(source, name=job.name)
-    data = corelic.encode(picture, codec=codec, quality=quality, device=device, strip=strip)
+    data = corelic.encode(picture, progress=report, **options)
     seconds = perf_counter() - start
     job.write(data)
     found = corelic.info(data)

@@ -59,7 +59,7 @@ class Totals:
 def run_tree(
     tree: Tree,
     work: Callable[[Job], Figures],
-    is_done: Callable[[Job], bool],
+    is_done: Callable[[Job], bool] | None,
     *,
     processes: int,
     done: str,

@@ -1,12 +1,45 @@
 """Options that several commands share, said once."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from typer import Option
+from typer import BadParameter, Option
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+
+
+def byte_count(text: str | int) -> int:
+    """40KB, 1.5MB, 2GiB or 40000; BadParameter for anything else."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMG]?I?)B?", str(text).strip().upper())
+    if found is None or found[2] not in UNITS:
+        raise BadParameter(f"{text!r} is no size; give bytes, or a unit as in 40KB, 1.5MB, 2GiB")
+    return int(float(found[1]) * UNITS[found[2]])
+
 
 Codec = Annotated[str, Option(help="A name from `corelic codecs`.")]
-Quality = Annotated[float, Option("--quality", "-q", min=0, max=100, help="0 smallest, 100 best.")]
+Quality = Annotated[
+    float | None,
+    Option("--quality", "-q", min=0, max=100, help="0 smallest, 100 best; 50 unless given."),
+]
+TargetBpp = Annotated[
+    float | None, Option(min=0, metavar="BPP", help="Bits of the file per pixel, at most.")
+]
+TargetSize = Annotated[
+    int | None,
+    Option(parser=byte_count, metavar="SIZE", help="Of the file, at most; as in 40KB or 1.5MB."),
+]
+TargetPsnr = Annotated[
+    float | None, Option(min=0, metavar="DB", help="Of the decoded picture, as near as can be.")
+]
+Memory = Annotated[
+    int,
+    Option(
+        parser=byte_count,
+        metavar="SIZE",
+        help="To get by with, beside picture and libraries; large pictures are tiled.",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Option(help="Where the networks run.")]
 Output = Annotated[
     Path | None,

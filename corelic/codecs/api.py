@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, inf
 from pathlib import Path
 
 import torch
@@ -12,9 +13,12 @@ from corelic.codecs import store
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.limits import DEFAULT_QUALITY
+from corelic.codecs.passes import Progress, silent
 from corelic.codecs.registry import list_specs
+from corelic.codecs.targets import encode_to_psnr, encode_to_size
 from corelic.entropy import container
-from corelic.errors import NotACorelicFileError
+from corelic.errors import NotACorelicFileError, TargetError
 from corelic.media import Picture, read_picture
 from corelic.media.reading import from_image, load_image, open_image
 
@@ -58,32 +62,81 @@ def encode(
     picture: str | Path | Image.Image | Picture,
     *,
     codec: str,
-    quality: float,
+    quality: float | None,
+    target_bpp: float | None,
+    target_bytes: int | None,
+    target_psnr_db: float | None,
     device: str,
+    memory_bytes: int,
+    progress: Progress | None,
     strip: bool,
 ) -> bytes:
+    given = [
+        name
+        for name, value in (
+            ("quality", quality),
+            ("target_bpp", target_bpp),
+            ("target_bytes", target_bytes),
+            ("target_psnr_db", target_psnr_db),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise TargetError(" and ".join(given), "they exclude each other; give one")
     if isinstance(picture, str | Path):
         picture = read_picture(picture)
     elif isinstance(picture, Image.Image):
         picture = Picture.from_image(picture)
     if strip:
         picture = picture.stripped()
-    return open_codec(codec, device).encode(picture, quality)
+    opened, show = open_codec(codec, device), progress or silent
+    if target_bpp is not None:
+        if not 0 < target_bpp < inf:
+            raise TargetError(f"{target_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
+        target_bytes = floor(target_bpp * picture.width_px * picture.height_px / 8)
+    if target_bytes is not None:
+        found = encode_to_size(
+            opened, picture, target_bytes, memory_bytes=memory_bytes, progress=show
+        )
+        return found.data
+    if target_psnr_db is not None:
+        found = encode_to_psnr(
+            opened, picture, target_psnr_db, memory_bytes=memory_bytes, progress=show
+        )
+        return found.data
+    quality = DEFAULT_QUALITY if quality is None else quality
+    return opened.encode(picture, quality, memory_bytes=memory_bytes, progress=show)
 
 
-def decode(data: bytes, *, device: str, codec: str | None, max_pixels: int) -> Image.Image:
+def decode(
+    data: bytes,
+    *,
+    device: str,
+    codec: str | None,
+    max_pixels: int,
+    memory_bytes: int,
+    progress: Progress | None,
+) -> Image.Image:
     image = _classical(data, max_pixels)
     if image is not None:
         load_image(image, DATA)
         return image
-    return _decoded(data, device, codec, max_pixels).to_image()
+    return _decoded(data, device, codec, max_pixels, memory_bytes, progress).to_image()
 
 
-def decode_picture(data: bytes, *, device: str, codec: str | None, max_pixels: int) -> Picture:
+def decode_picture(
+    data: bytes,
+    *,
+    device: str,
+    codec: str | None,
+    max_pixels: int,
+    memory_bytes: int,
+    progress: Progress | None,
+) -> Picture:
     image = _classical(data, max_pixels)
     if image is not None:
         return from_image(image, DATA)
-    return _decoded(data, device, codec, max_pixels)
+    return _decoded(data, device, codec, max_pixels, memory_bytes, progress)
 
 
 def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
@@ -102,16 +155,28 @@ def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
     return None
 
 
-def _decoded(data: bytes, device: str, codec: str | None, max_pixels: int) -> Picture:
+def _decoded(
+    data: bytes,
+    device: str,
+    codec: str | None,
+    max_pixels: int,
+    memory_bytes: int,
+    progress: Progress | None,
+) -> Picture:
     header = container.read_header(data)
     check_size(header.width_px, header.height_px, max_pixels)
-    container.read(data)  # damage is reported before weights are looked for
+    content = container.read(data)  # damage is reported before weights are looked for
     if codec is None:
         name = f"{header.codec}-{header.generation}"
         weights = store.by_fingerprint(name, header.fingerprint)
     else:
         weights = store.by_name(codec)
-    return FileCodec(weights, device_of(device)).decode(data, max_pixels=max_pixels)
+    return FileCodec(weights, device_of(device)).decode(
+        content,
+        max_pixels=max_pixels,
+        memory_bytes=memory_bytes,
+        progress=progress or silent,
+    )
 
 
 def list_codecs() -> tuple[CodecInfo, ...]:

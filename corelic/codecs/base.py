@@ -24,6 +24,14 @@ class TransformSpec(Protocol):
     def stride_px(self) -> int:
         """Pixels per latent, each way."""
 
+    @property
+    def halo_px(self) -> int | None:
+        """How far each way analysis or synthesis sees beyond a tile; None: it sees everything."""
+
+    @property
+    def working_floats(self) -> float:
+        """Alive at the peak of analysis or synthesis, per pixel, beside the picture."""
+
     def build_analysis(self) -> nn.Module: ...
     def build_synthesis(self) -> nn.Module: ...
     def start(self, analysis: nn.Module, synthesis: nn.Module, pictures: Tensor) -> None:
@@ -51,6 +59,8 @@ class CodecSpec:
     lambda_min: float  # at quality 0; times 255² MSE
     lambda_max: float  # at quality 100
     pad_multiple_px: int
+    # "halo": a part of a picture depends on its surroundings alone, so tiles leave no seam;
+    # "independent": it depends on all of the picture, which is processed whole.
     tiling: Literal["halo", "independent"]
     weights_licence: str
 

@@ -10,22 +10,25 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import RLock
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.base import ImageCodec
-from corelic.codecs.chunks import PLAIN, Extras, chunks_of, extras_of
-from corelic.codecs.context.base import GaussianParameters
-from corelic.codecs.learned import HYPER_STRIDE, Latents, pad
-from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
+from corelic.codecs.chunks import Extras, chunks_of, extras_of
+from corelic.codecs.learned import Latents, pad
+from corelic.codecs.limits import MEMORY_BYTES
+from corelic.codecs.memory import Costs, Work
+from corelic.codecs.passes import Passes, Progress, Tables, silent
+from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS
 from corelic.codecs.store import Weights, by_name
-from corelic.entropy import coder, container
-from corelic.entropy.coder import Decoder, Segment
+from corelic.codecs.tiling import Area, Grid
+from corelic.entropy import container
+from corelic.entropy.coder import Decoder
 from corelic.entropy.container import MAX_PIXELS, Colour, Container, Header
 from corelic.errors import (
     DeviceError,
@@ -37,7 +40,7 @@ from corelic.errors import (
     SymbolMismatchError,
     TooManyPixelsError,
 )
-from corelic.media import Picture
+from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -92,37 +95,59 @@ class FileCodec(ImageCodec):
         shared = device.type == "cpu"
         self.codec = weights.codec if shared else copy.deepcopy(weights.codec).to(device)
 
-    def encode(self, picture: Picture, quality: float) -> bytes:
+    def encode(
+        self,
+        picture: Picture,
+        quality: float,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        progress: Progress = silent,
+    ) -> bytes:
         """A complete .clc file. quality in [0, 100], rounded to 1/16.
 
-        Raises QualityError, OutOfMemoryError, and TooManyPixelsError for what no reader would
-        decode unasked.
+        memory_bytes  to get by with, beside the picture; see `codecs.memory`
+        progress      is called with the tiles done, and how many there are
+
+        Raises QualityError, MemoryBudgetError, OutOfMemoryError, and TooManyPixelsError for what
+        no reader would decode unasked.
         """
         step = quality_step_of(quality)
-        spec, size = self.codec.spec, (picture.width_px, picture.height_px)
-        check_size(*size, MAX_PIXELS)
-        check_size(*size, MAX_PIXELS, spec.pad_multiple_px)
-        with memory_for(*size), exact_arithmetic():
-            latents, segments = self.symbols_of(smooth_hidden(picture), step)
-        header = Header(
-            codec=spec.name,
-            generation=spec.generation,
-            fingerprint=self.weights.fingerprint,
-            width_px=picture.width_px,
-            height_px=picture.height_px,
-            colour=Colour.GREY if picture.colour == "grey" else Colour.RGB,
-            quality_step=step,
-        )
-        words = coder.encode(segments)
-        return container.write(Container(header, latents.crc32, words, chunks_of(picture)))
+        picture = smooth_hidden(picture)
+        with self.working_on(picture):
+            size = picture.width_px, picture.height_px
+            passes = self.passes(*size, "encode", memory_bytes, progress)
+            passes.expects("analysis", "hyper_analysis", "hyper_synthesis", "context")
+            at_step = self.quality_tensor(step / QUALITY_STEPS)
+            y = passes.latents_of(partial(self.window, picture), at_step)
+            quantised = passes.quantise(passes.gain(y, at_step, into=y), at_step)
+            return self.file_of(picture, step, quantised.latents.crc32, passes.words_of(quantised))
 
-    def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-        """The picture in a .clc file of these weights; BadFileError for anything damaged."""
-        header = container.read_header(data)
+    @contextmanager
+    def working_on(self, picture: Picture) -> Iterator[None]:
+        """What encoding at any quality starts with: limits, arithmetic, typed errors."""
+        size = picture.width_px, picture.height_px
+        check_size(*size, MAX_PIXELS)
+        check_size(*size, MAX_PIXELS, self.codec.spec.pad_multiple_px)
+        with memory_for(*size), exact_arithmetic():
+            yield
+
+    def decode(
+        self,
+        data: bytes | Container,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        memory_bytes: int = MEMORY_BYTES,
+        progress: Progress = silent,
+    ) -> Picture:
+        """The picture in a .clc file of these weights; BadFileError for anything damaged.
+
+        data  as bytes, or as `container.read` has checked them before
+        """
+        header = container.read_header(data) if isinstance(data, bytes) else data.header
         spec, size = self.codec.spec, (header.width_px, header.height_px)
         check_size(*size, max_pixels)
         check_size(*size, max_pixels, spec.pad_multiple_px)
-        content = container.read(data)
+        content = container.read(data) if isinstance(data, bytes) else data
         name = f"{header.codec}-{header.generation}"
         if header.fingerprint != self.weights.fingerprint:
             raise MissingWeightsError(name, header.fingerprint)
@@ -130,89 +155,93 @@ class FileCodec(ImageCodec):
             raise HeaderError("codec", name, f"{spec.full_name}, whose weights it names")
         with memory_for(*size), exact_arithmetic():
             extras = extras_of(content)
-            latents = self.parse(content)
+            passes = self.passes(*size, "decode", memory_bytes, progress)
+            passes.expects("hyper_synthesis", "context", "synthesis")
+            quality = self.quality_tensor(header.quality)
+            latents = passes.parse(Decoder(content.words), quality)
             if latents.crc32 != content.symbols_crc32:
                 raise SymbolMismatchError(content.symbols_crc32, latents.crc32)
-            quality = self.quality_tensor(header.quality)
-            x_hat = self.codec.pixels_of(latents.y_hat.float(), quality)
+            return self.picture_of(passes, latents.y_hat, quality, header, extras)
+
+    def picture_of(
+        self, passes: Passes, y_hat: Tensor, quality: Tensor, header: Header, extras: Extras
+    ) -> Picture:
+        """PayloadError where ŷ makes no finite pixels."""
+        size = header.height_px, header.width_px
+        pixels = None
+        for area, part in self.parts_of(
+            passes, y_hat, quality, header.colour, size, extras.bit_depth
+        ):
+            if pixels is None:
+                pixels = np.empty((*size, *part.shape[2:]), part.dtype)
+            pixels[area] = part
+        assert pixels is not None  # every picture has a tile
+        return extras.onto(pixels)
+
+    def parts_of(
+        self,
+        passes: Passes,
+        y_hat: Tensor,
+        quality: Tensor,
+        colour: Colour,
+        size: tuple[int, int],
+        bit_depth: int = 8,
+    ) -> Iterator[tuple[Area, Samples]]:
+        """A picture of height and width `size`, tile by tile: where, and its pixels."""
+        for (rows, columns), x_hat in passes.pictures_of(y_hat, quality):
             if not bool(x_hat.isfinite().all()):
                 raise PayloadError("its latents are beyond what any picture gives")
-            x_hat = x_hat[0, :, : header.height_px, : header.width_px]
-            return to_picture(x_hat, header.colour, extras)
+            height, width = size[0] - rows.start, size[1] - columns.start
+            yield (rows, columns), to_pixels(x_hat[:, :height, :width], colour, bit_depth)
 
     def estimate(self, picture: Picture, quality: float) -> Estimate:
         """Rate and picture of one differentiable-style pass: no file, no integers."""
         quality = quality_step_of(quality) / QUALITY_STEPS
         with exact_arithmetic():
             result = self.codec(self.to_tensor(picture), self.quality_tensor(quality))
-        colour = Colour.GREY if picture.colour == "grey" else Colour.RGB
-        return Estimate(float(result.bits.item()), to_picture(result.x_hat[0], colour))
+        bits = float(result.bits.item())
+        return Estimate(bits, Picture(to_pixels(result.x_hat[0], colour_of(picture))))
 
-    def symbols_of(self, picture: Picture, quality_step: int) -> tuple[Latents, list[Segment]]:
-        """The encoder's half: everything a file will say, in coding order."""
-        codec = self.codec
-        quality = self.quality_tensor(quality_step / QUALITY_STEPS)
-        x = pad(self.to_tensor(picture), codec.spec.pad_multiple_px)
-        y = codec.latents_of(x, quality)
-        z_hat = (codec.hyper_latents_of(y) + 0.5).floor().double()
-        node = nearest_node(quality)
-        hyper = codec.hyper_synthesis(z_hat, node)
-        segments = [
-            Segment(integers(z_hat), self.hyper_rows(z_hat, node), self.weights.hyper_tables)
-        ]
-        y = y.double().contiguous()  # positions count in row-major order
-        y_hat = torch.zeros_like(y)
-        for step, positions in enumerate(self.positions(y)):
-            parameters = self.parameters_for(step, hyper, y_hat, positions)
-            symbols = (y.flatten()[positions] - parameters.mean + 0.5).floor()
-            y_hat.view(-1)[positions] = symbols + parameters.mean
-            indexes = parameters.scale_index.to(torch.uint8).cpu().numpy()
-            segments.append(Segment(integers(symbols), indexes, self.weights.latent_tables))
-        return Latents(z_hat, y_hat), segments
+    def passes(
+        self, width_px: int, height_px: int, work: Work, memory_bytes: int, progress: Progress
+    ) -> Passes:
+        """The networks, planned for a picture of this size; MemoryBudgetError if that cannot be."""
+        unit_px = self.codec.spec.pad_multiple_px
+        grid = Grid(*(-(-side // unit_px) for side in (height_px, width_px)))
+        plan = Costs(self.codec).plan(grid, work, memory_bytes)
+        tables = Tables(self.weights.latent_tables, self.weights.hyper_tables)
+        return Passes(self.codec, tables, plan, self.device, progress)
 
-    def parse(self, content: Container) -> Latents:
-        """The decoder's half: bytes to latents; PayloadError if the stream does not fit."""
-        header, spec = content.header, self.codec.spec
-        stream = Decoder(content.words)
-        height, width = (
-            round_up(side, spec.pad_multiple_px) for side in (header.height_px, header.width_px)
+    def window(self, picture: Picture, area: Area) -> Tensor:
+        """(1, 3, height, width) of the padded picture."""
+        x = self.to_tensor(Picture(picture.pixels[area]))
+        return pad(x, self.codec.spec.pad_multiple_px)
+
+    def file_of(self, picture: Picture, quality_step: int, crc32: int, words: bytes) -> bytes:
+        """The complete file."""
+        spec = self.codec.spec
+        header = Header(
+            codec=spec.name,
+            generation=spec.generation,
+            fingerprint=self.weights.fingerprint,
+            width_px=picture.width_px,
+            height_px=picture.height_px,
+            colour=colour_of(picture),
+            quality_step=quality_step,
         )
-        stride = spec.transform.stride_px
-        shape = (1, spec.transform.latent_channels, height // stride, width // stride)
-        hyper_shape = (1, spec.hyper_channels, *(side // HYPER_STRIDE for side in shape[2:]))
-        node = nearest_node(self.quality_tensor(header.quality))
-        z_hat = torch.zeros(hyper_shape, dtype=torch.float64, device=self.device)
-        symbols = stream.decode(self.hyper_rows(z_hat, node), self.weights.hyper_tables)
-        z_hat += torch.from_numpy(symbols).to(self.device).view(hyper_shape)
-        hyper = self.codec.hyper_synthesis(z_hat, node)
-        y_hat = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        for step, positions in enumerate(self.positions(y_hat)):
-            parameters = self.parameters_for(step, hyper, y_hat, positions)
-            indexes = parameters.scale_index.to(torch.uint8).cpu().numpy()
-            found = stream.decode(indexes, self.weights.latent_tables)
-            symbols_here = torch.from_numpy(found).to(self.device)
-            y_hat.view(-1)[positions] = symbols_here + parameters.mean
-        stream.finish()
-        return Latents(z_hat, y_hat)
+        return container.write(Container(header, crc32, words, chunks_of(picture)))
 
-    def positions(self, y: Tensor) -> Iterator[Tensor]:
-        """Per step: where its elements are in the flattened latents, ascending."""
-        for mask in self.codec.context.masks(y.shape):
-            yield mask.flatten().nonzero().squeeze(1).to(self.device)
-
-    def parameters_for(
-        self, step: int, hyper: Tensor, y_hat: Tensor, positions: Tensor
-    ) -> GaussianParameters:
-        """As coded, of the step's elements alone: scale_index and mean (n,)."""
-        dense = self.codec.context.parameters_for(step, hyper, y_hat)
-        index, mean = (part.flatten()[positions] for part in (dense.scale_index, dense.mean))
-        return GaussianParameters(index, mean).on_grid()
-
-    def hyper_rows(self, z_hat: Tensor, node: Tensor) -> NDArray[np.uint16]:
-        """Table of each hyper-latent, flattened: one per rate node and channel."""
-        _, channels, height, width = z_hat.shape
-        rows = int(node.item()) * channels + np.arange(channels)
-        return np.repeat(rows.astype(np.uint16), height * width)
+    def parse(
+        self,
+        content: Container,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> Latents:
+        """Bytes to latents; PayloadError if the stream does not fit."""
+        header = content.header
+        size = header.width_px, header.height_px
+        passes = self.passes(*size, "decode", memory_bytes, silent)
+        return passes.parse(Decoder(content.words), self.quality_tensor(header.quality))
 
     def quality_tensor(self, quality: float) -> Tensor:
         return torch.tensor([quality], dtype=torch.float32, device=self.device)
@@ -265,18 +294,16 @@ def round_up(side: int, multiple: int) -> int:
     return -(-side // multiple) * multiple
 
 
-def integers(x: Tensor) -> NDArray[np.int32]:
-    """Whole numbers, flattened."""
-    array: NDArray[np.int32] = x.flatten().to(torch.int32).cpu().numpy()
-    return array
+def colour_of(picture: Picture) -> Colour:
+    return Colour.GREY if picture.colour == "grey" else Colour.RGB
 
 
-def to_picture(x_hat: Tensor, colour: Colour, extras: Extras = PLAIN) -> Picture:
-    """(3, H, W) float -> 8 or 16 bits; grey is the mean of the three planes."""
+def to_pixels(x_hat: Tensor, colour: Colour, bit_depth: int = 8) -> Samples:
+    """(3, H, W) float -> 8 or 16 bits, as in a Picture; grey is the mean of the three planes."""
     if colour is Colour.GREY:
         x_hat = x_hat.mean(dim=0, keepdim=True)
-    steps = (x_hat.clamp(0, 1) * (2**extras.bit_depth - 1) + 0.5).floor()
-    deep = extras.bit_depth == 16
-    array = steps.to(torch.int32 if deep else torch.uint8).permute(1, 2, 0).cpu().numpy()
-    array = array.astype(np.uint16 if deep else np.uint8, copy=False)
-    return extras.onto(array[:, :, 0] if colour is Colour.GREY else array)
+    steps = (x_hat.clamp(0, 1) * (2**bit_depth - 1) + 0.5).floor()
+    # torch has no 16 bits without a sign.
+    array = steps.to(torch.int32 if bit_depth == 16 else torch.uint8).permute(1, 2, 0).cpu().numpy()
+    pixels: Samples = array.astype(np.uint16 if bit_depth == 16 else np.uint8, copy=False)
+    return pixels[:, :, 0] if colour is Colour.GREY else pixels

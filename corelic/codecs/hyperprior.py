@@ -23,6 +23,13 @@ class HyperAnalysis(nn.Module):
     Runs in the encoder alone, so it is an ordinary network.
     """
 
+    REACH = 3  # latents each way that a hyper-latent depends on, beyond its own 4 × 4
+
+    @staticmethod
+    def values(latent_channels: int, hyper_channels: int) -> int:
+        """Alive at its peak, per latent, input included."""
+        return latent_channels + max(12 * hyper_channels, latent_channels + 2 * hyper_channels)
+
     def __init__(self, latent_channels: int, hyper_channels: int) -> None:
         super().__init__()
         c = hyper_channels
@@ -41,6 +48,13 @@ class HyperAnalysis(nn.Module):
 
 class HyperSynthesis(nn.Module):
     """Hyper-latents (N, C, h, w) and rate nodes (N,) -> hyper features (N, F, 4h, 4w); exact."""
+
+    REACH = 2  # hyper-latents each way that a feature depends on
+
+    @staticmethod
+    def values(hyper_channels: int, features: int) -> int:
+        """Alive at its peak, per latent."""
+        return max(2 * features, 4 * hyper_channels) + hyper_channels
 
     def __init__(self, hyper_channels: int, features: int) -> None:
         super().__init__()

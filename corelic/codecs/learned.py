@@ -14,8 +14,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,14 +27,15 @@ from corelic.entropy.distributions import FactorisedPrior, gaussian_bits
 
 HYPER_STRIDE = 4  # latents per hyper-latent, each way
 HYPER_LIMIT = 300  # of hyper-latent symbols; tables reach a little further
+CRC_ELEMENTS = 2**20  # converted at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Latents:
     """What a file says about a picture, before any probability.
 
-    hyper        (N, C, h/4, w/4) float64, whole numbers
-    y_hat        (N, M, h, w) float64, multiples of 1/64
+    hyper        (1, C, h/4, w/4) float64, whole numbers
+    y_hat        (1, M, h, w) float32, multiples of 1/64; float32 holds all that a file can say
     """
 
     hyper: Tensor
@@ -45,17 +44,14 @@ class Latents:
     @property
     def crc32(self) -> int:
         """Over the hyper-latents, then ŷ in units of 1/64, as little-endian int32."""
-        units = (self.hyper, self.y_hat / MEAN_UNIT)
-        arrays = [part.cpu().numpy().astype("<i4", order="C") for part in units]
-        return zlib.crc32(arrays[1].tobytes(), zlib.crc32(arrays[0].tobytes()))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepSymbols:
-    """Symbols of one step in coding order, row-major over (channel, row, column) of its mask."""
-
-    symbols: npt.NDArray[np.int32]
-    scale_indexes: npt.NDArray[np.uint8]
+        crc32 = 0
+        for whole, unit in ((self.hyper, 1.0), (self.y_hat, MEAN_UNIT)):
+            channels = max(CRC_ELEMENTS // whole[0, 0].numel(), 1)
+            for first in range(0, whole.shape[1], channels):
+                part = whole[0, first : first + channels]
+                integers = part.div(unit).to(torch.int32).cpu().numpy()
+                crc32 = zlib.crc32(integers.astype("<i4", copy=False).data, crc32)
+        return crc32
 
 
 def straight_through_round(x: Tensor) -> Tensor:
@@ -73,6 +69,8 @@ class LearnedImageCodec(nn.Module):
         unit_px = spec.transform.stride_px * HYPER_STRIDE
         if spec.pad_multiple_px == 0 or spec.pad_multiple_px % unit_px:
             raise ValueError(f"{spec.name}: pad to multiples of {unit_px} pixels")
+        if spec.tiling == "halo" and spec.transform.halo_px is None:
+            raise ValueError(f"{spec.name}: its transform sees everything, so it has no halo")
         self.spec = spec
         channels = spec.transform.latent_channels
         self.analysis = spec.transform.build_analysis()
@@ -80,6 +78,8 @@ class LearnedImageCodec(nn.Module):
         self.gains = Gains(channels, spec.lambda_min, spec.lambda_max)
         self.hyper_analysis = HyperAnalysis(channels, spec.hyper_channels)
         self.context = spec.context.build()
+        if spec.tiling == "halo" and self.context.reach is None:
+            raise ValueError(f"{spec.name}: its context sees everything, so it has no halo")
         self.hyper_synthesis = HyperSynthesis(spec.hyper_channels, self.context.hyper_features)
         self.prior = FactorisedPrior(spec.hyper_channels, NODES)
         self.exact = False
@@ -126,7 +126,10 @@ class LearnedImageCodec(nn.Module):
 
     def latents_of(self, x: Tensor, quality: Tensor) -> Tensor:
         """Padded pictures -> gained latents, float32, within what ŷ can hold."""
-        y: Tensor = self.analysis(x, quality)
+        return self.gained(self.analysis(x, quality), quality)
+
+    def gained(self, y: Tensor, quality: Tensor) -> Tensor:
+        """What the analysis gives -> latents, as `latents_of`."""
         gains: Tensor = self.gains(quality)
         return (y.float() * gains).clamp(-LATENT_LIMIT, LATENT_LIMIT)
 

@@ -3,16 +3,17 @@
     segment ─► sort by table ─► table 0 ─► table 1 ─► … ─► escape classes ─► escape bits
                (stable)         in-table symbol or escape   what lies outside its table
 
-One call per table, not per symbol, is what makes it fast. Segments come in decoding order, because
-the tables of the second may depend on the symbols of the first; the encoder, which pushes on a
-stack what the decoder pops, goes backwards. `docs/format.md` describes the stream for a decoder
+One call per table, not per symbol, is what makes it fast; segments of many megapixels are sorted in
+chunks, which bounds the memory that this takes. Segments come in decoding order, because the
+tables of the second may depend on the symbols of the first; the encoder, which pushes on a stack
+what the decoder pops, goes backwards. `docs/format.md` describes the stream for a decoder
 written without `constriction`.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import constriction  # type: ignore[import-untyped]  # compiled, ships no stubs
 import numpy as np
@@ -24,6 +25,7 @@ PRECISION_BITS = 24
 MAX_SYMBOL = 2**15  # in magnitude
 MAX_TABLE_SYMBOL = 2**14  # so that an escaped magnitude stays below 2**16
 MAX_TABLES = 2**16
+CHUNK = 2**20  # symbols sorted at once; no part of the format
 
 _AnsCoder = constriction.stream.stack.AnsCoder
 _Categorical = constriction.stream.model.Categorical
@@ -92,19 +94,20 @@ class FrequencyTables:
 class Segment:
     """Symbols that can be decoded together.
 
-    symbols  (n,) int32 in [-2**15, 2**15]
+    symbols  (n,) int16 or int32 in [-2**15, 2**15]
     indexes  (n,) integer in [0, T), the table of each
     """
 
-    symbols: NDArray[np.int32]
+    symbols: NDArray[np.int16] | NDArray[np.int32]
     indexes: NDArray[np.integer[Any]]
     tables: FrequencyTables
 
     def __post_init__(self) -> None:
-        if self.symbols.shape != self.indexes.shape or self.symbols.dtype != np.int32:
+        sound = self.symbols.dtype in (np.int16, np.int32)
+        if self.symbols.shape != self.indexes.shape or not sound:
             raise ValueError(
                 f"symbols are {self.symbols.shape} {self.symbols.dtype}, indexes "
-                f"{self.indexes.shape}: use int32 symbols and one index for each"
+                f"{self.indexes.shape}: use int16 or int32 symbols and one index for each"
             )
         if (
             not -MAX_SYMBOL
@@ -117,11 +120,46 @@ class Segment:
 
 def encode(segments: Sequence[Segment]) -> bytes:
     """The stream of these segments, which come in decoding order."""
-    coder = _AnsCoder()
+    encoder = Encoder()
     for segment in reversed(segments):
-        _push(coder, segment)
-    words: NDArray[np.uint32] = coder.get_compressed()
-    return words.astype("<u4").tobytes()
+        encoder.push(segment)
+    return encoder.finish()
+
+
+class Encoder:
+    """Takes the segments one by one, the last of them first, so that none need be kept."""
+
+    def __init__(self) -> None:
+        self._coder = _AnsCoder()
+
+    def push(self, segment: Segment) -> None:
+        tables, escapes = segment.tables, []
+        sorted_chunks = []
+        for start in range(0, segment.indexes.size, CHUNK):
+            symbols, indexes = (
+                part[start : start + CHUNK] for part in (segment.symbols, segment.indexes)
+            )
+            order, counts = _sort_by_table(indexes, tables)
+            low, escape = (np.repeat(row, counts) for row in (tables.low, tables.size - 1))
+            offset = symbols[order].astype(np.int32, copy=False) - low
+            # Seen as unsigned, what lies below the table is huge: one minimum finds both sides.
+            coded = np.minimum(offset.view(np.uint32), escape.view(np.uint32)).view(np.int32)
+            escaped = np.flatnonzero(coded == escape)
+            escapes.append((indexes[order[escaped]], offset[escaped], escape[escaped]))
+            sorted_chunks.append(_Sorted(coded, counts))
+        if not sorted_chunks:
+            return
+        table, offset, escape = (np.concatenate(parts) for parts in zip(*escapes, strict=True))
+        by_table = np.argsort(table, kind="stable")
+        _push_escapes(self._coder, offset[by_table], escape[by_table])
+        for number in np.flatnonzero(sum(chunk.counts for chunk in sorted_chunks))[::-1].tolist():
+            for chunk in reversed(sorted_chunks):
+                if chunk.counts[number]:
+                    self._coder.encode_reverse(chunk.of_table(number), tables.model(number))
+
+    def finish(self) -> bytes:
+        words: NDArray[np.uint32] = self._coder.get_compressed()
+        return words.astype("<u4").tobytes()
 
 
 class Decoder:
@@ -140,27 +178,59 @@ class Decoder:
         self, indexes: NDArray[np.integer[Any]], tables: FrequencyTables
     ) -> NDArray[np.int32]:
         """(n,) indexes in [0, T) -> (n,) symbols in [-2**15, 2**15], in the same order."""
-        order, counts = _sort_by_table(indexes, tables)
-        low, escape = (np.repeat(row, counts) for row in (tables.low, tables.size - 1))
-        offset = np.empty(indexes.size, np.int32)
-        stop = 0
+        chunks = []
+        for start in range(0, indexes.size, CHUNK):
+            order, counts = _sort_by_table(indexes[start : start + CHUNK], tables)
+            chunks.append(_Sorted(order.astype(np.uint32), counts))
+        symbols = np.empty(indexes.size, np.int32)
+        if not chunks:
+            return symbols
+        escaped = []  # positions, escape and low of each table and chunk that has some
         with _panic_as_payload_error():
-            for table in np.flatnonzero(counts).tolist():
-                start, stop = stop, stop + int(counts[table])
-                offset[start:stop] = self._coder.decode(tables.model(table), stop - start)
-            escaped = np.flatnonzero(offset == escape)
-            offset[escaped] = _pop_escapes(self._coder, escape[escaped])
-        offset += low
-        if np.abs(offset[escaped]).max(initial=0) > MAX_SYMBOL:
-            raise PayloadError(f"a symbol is beyond ±{MAX_SYMBOL}")
-        symbols = np.empty_like(offset)
-        symbols[order] = offset
+            for number in np.flatnonzero(sum(chunk.counts for chunk in chunks)).tolist():
+                model, low = tables.model(number), tables.low[number]
+                escape = tables.size[number] - 1
+                for at, chunk in enumerate(chunks):
+                    if not chunk.counts[number]:
+                        continue
+                    positions = chunk.of_table(number)
+                    offset = self._coder.decode(model, positions.size)
+                    symbols[at * CHUNK : (at + 1) * CHUNK][positions] = offset + low
+                    if offset.max() == escape:
+                        where = positions[np.flatnonzero(offset == escape)]
+                        escaped.append((where + np.intp(at * CHUNK), escape, low))
+            self._replace(symbols, escaped)
         return symbols
+
+    def _replace(
+        self, symbols: NDArray[np.int32], escaped: list[tuple[NDArray[np.intp], int, int]]
+    ) -> None:
+        """The escapes among `symbols` by what they stand for."""
+        if not escaped:
+            return
+        places, escapes, lows = zip(*escaped, strict=True)
+        counts = [place.size for place in places]
+        escape, low = (np.repeat(np.array(row, np.int32), counts) for row in (escapes, lows))
+        found = _pop_escapes(self._coder, escape) + low
+        if np.abs(found).max() > MAX_SYMBOL:
+            raise PayloadError(f"a symbol is beyond ±{MAX_SYMBOL}")
+        symbols[np.concatenate(places)] = found
 
     def finish(self) -> None:
         """Raises unless the data ends here: past its end, rANS decodes without complaint."""
         if not self._coder.is_empty():
             raise PayloadError("there is more after the last symbol")
+
+
+class _Sorted(NamedTuple):
+    """A chunk's values (n,), sorted by table, and how many of them each of the T tables has."""
+
+    values: NDArray[Any]
+    counts: NDArray[np.intp]
+
+    def of_table(self, table: int) -> NDArray[Any]:
+        stop = int(self.counts[: table + 1].sum())
+        return self.values[stop - int(self.counts[table]) : stop]
 
 
 def _sort_by_table(
@@ -175,21 +245,6 @@ def _sort_by_table(
     # A stable sort of small integers is a radix sort, three times as fast on 8 bits as on 32.
     narrow = indexes.astype(np.uint8 if count <= 2**8 else np.uint16)
     return np.argsort(narrow, kind="stable"), np.bincount(narrow, minlength=count)
-
-
-def _push(coder: Any, segment: Segment) -> None:
-    tables = segment.tables
-    order, counts = _sort_by_table(segment.indexes, tables)
-    low, escape = (np.repeat(row, counts) for row in (tables.low, tables.size - 1))
-    offset = segment.symbols[order] - low
-    # Seen as unsigned, what lies below the table is huge: one minimum finds both sides.
-    coded = np.minimum(offset.view(np.uint32), escape.view(np.uint32)).view(np.int32)
-    escaped = np.flatnonzero(coded == escape)
-    _push_escapes(coder, offset[escaped], escape[escaped])
-    start = coded.size
-    for table in np.flatnonzero(counts)[::-1].tolist():
-        stop, start = start, start - int(counts[table])
-        coder.encode_reverse(coded[start:stop], tables.model(table))
 
 
 def _push_escapes(coder: Any, offset: NDArray[np.int32], escape: NDArray[np.int32]) -> None:

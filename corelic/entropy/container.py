@@ -32,7 +32,7 @@ VERSION = 1
 # As PNG's: a high bit, CR LF and a lone LF, so that a transfer that alters any of them shows.
 SIGNATURE = b"\x89CLC\r\n" + bytes([VERSION]) + b"\n"
 VERSION_AT = 6
-MAX_PIXELS = 2**26  # a reader's limit unless it is told another; no part of the format
+MAX_PIXELS = 2**27  # a reader's limit unless it is told another; no part of the format
 MAX_SIDE_PX = 2**24
 MAX_QUALITY_STEP = 1600
 QUALITY_STEPS_PER_UNIT = 16

@@ -35,7 +35,7 @@ def encode_latents(codec: FileCodec, y: Tensor, z: Tensor) -> bytes:
     """A file with these latents: from here on, everything has to be exact."""
     stride_px = codec.codec.spec.transform.stride_px
     height_px, width_px = (side * stride_px for side in y.shape[2:])
-    given = {"latents_of": lambda *_: y, "hyper_latents_of": lambda *_: z}
+    given = {"gained": lambda *_: y, "hyper_latents_of": lambda *_: z}
     with mock.patch.multiple(codec.codec, **given):
         return codec.encode(Picture(np.zeros((height_px, width_px), np.uint8)), QUALITY)
 

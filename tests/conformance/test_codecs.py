@@ -300,7 +300,7 @@ def test_too_little_memory_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch
     def allocate(*_: object) -> None:
         torch.empty(2**55, dtype=torch.uint8)  # more than any machine has
 
-    monkeypatch.setattr(codec.codec, "latents_of", allocate)
+    monkeypatch.setattr(codec.codec, "gained", allocate)
     monkeypatch.setattr(codec.codec, "pixels_of", allocate)
     with pytest.raises(OutOfMemoryError, match="8 × 8"):
         codec.encode(photo(8, 8), 50)

@@ -45,10 +45,15 @@ class ContextModel(nn.Module, ABC):
 
     steps: int
     hyper_features: int  # channels that it wants from the hyper-synthesis
+    reach: int | None  # latents each way that parameters depend on; None: on all there are
+    working_values: int  # alive at its peak, per latent, beside its inputs
 
     @abstractmethod
     def masks(self, shape: torch.Size) -> list[Tensor]:
-        """One bool mask (M, h, w) per step for latents of `shape` (N, M, h, w): an exact cover."""
+        """One bool mask (M, h, w) per step for latents of `shape` (N, M, h, w): an exact cover.
+
+        With a finite `reach` it repeats every 4 × 4 latents, so that it can be had for a part.
+        """
 
     @abstractmethod
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:

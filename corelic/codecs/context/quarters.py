@@ -52,6 +52,8 @@ class Quarters(ContextModel):
     def __init__(self, spec: QuartersSpec) -> None:
         super().__init__()
         self.hyper_features = spec.width
+        self.reach = spec.kernel_size // 2  # of the trunk; all else is 1×1
+        self.working_values = spec.latent_channels + 4 * (spec.width + spec.gate_channels)
         self.latent_channels = spec.latent_channels
         self.quarter = spec.latent_channels // 4
         # Latents reach hundreds, hyper features do not: hence the small gains.

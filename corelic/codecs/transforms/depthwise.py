@@ -41,6 +41,18 @@ class DepthwiseSpec:
     def stride_px(self) -> int:
         return 2 * PATCH
 
+    @property
+    def halo_px(self) -> int:
+        """A 3×3 convolution in each block, at 1/8 or 1/16."""
+        (fine_in, coarse_in), (coarse_out, fine_out) = self.analysis_blocks, self.synthesis_blocks
+        return PATCH * max(fine_in + 2 * coarse_in, fine_out + 2 * coarse_out)
+
+    @property
+    def working_floats(self) -> float:
+        """In a block: its input, three sums, the four-fold expansion and both halves' products."""
+        fine, coarse = self.channels / PATCH**2, self.latent_channels / self.stride_px**2
+        return max(12 * fine, 12 * coarse, 2 * (fine + 3)) + 3
+
     def build_analysis(self) -> DepthwiseAnalysis:
         return DepthwiseAnalysis(self)
 

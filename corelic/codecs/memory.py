@@ -1,0 +1,118 @@
+"""How much memory work on a picture takes, and the tiles with which it stays within a budget.
+
+    budget ─ what is held whole: latents, symbols ─► what is left for the window of a tile
+
+Counted is what the codec allocates: not the picture that it is given, the weights or the libraries
+(some 400 MB with torch). `benchmarks/memory.py` measures whole processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from corelic.codecs.hyperprior import HyperAnalysis, HyperSynthesis
+from corelic.codecs.learned import HYPER_STRIDE, LearnedImageCodec
+from corelic.codecs.tiling import Grid, Tile
+from corelic.errors import MemoryBudgetError
+
+Work = Literal["encode", "decode", "search"]  # search: encode at one quality after another
+Network = Literal["analysis", "hyper_analysis", "hyper_synthesis", "context", "synthesis"]
+
+FLOAT_BYTES, EXACT_BYTES = 4, 8  # of a value around the parsing path, and in it
+INDEX_BYTES = 8
+# More at once is no faster, even where there is room: what leaves the caches is slow anyway.
+LARGEST_WINDOW_BYTES = 512 * 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A network, as far as tiles are concerned.
+
+    halo            cells each way; None: it sees the whole picture
+    bytes_per_cell  of a window, at its peak, with inputs and outputs
+    """
+
+    halo: int | None
+    bytes_per_cell: int
+
+    def tiles(self, grid: Grid, free_bytes: int) -> list[Tile]:
+        return grid.tiles(self.halo, min(free_bytes, LARGEST_WINDOW_BYTES) // self.bytes_per_cell)
+
+    def least_bytes(self, grid: Grid) -> int:
+        return grid.least_window(self.halo) * self.bytes_per_cell
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The tiles of every network for one picture."""
+
+    grid: Grid
+    tiles: dict[Network, list[Tile]]
+
+
+class Costs:
+    """What the networks of a codec need."""
+
+    def __init__(self, codec: LearnedImageCodec) -> None:
+        spec, context = codec.spec, codec.context
+        pixels = spec.pad_multiple_px**2  # of a cell, as all below
+        side = spec.pad_multiple_px // spec.transform.stride_px
+        latents = side**2
+        m, c, features = spec.transform.latent_channels, spec.hyper_channels, context.hyper_features
+
+        def stage(reach: int | None, unit: int, values: float, value_bytes: int) -> Stage:
+            halo = None if reach is None or spec.tiling != "halo" else -(-reach // unit)
+            return Stage(halo, round(values * value_bytes))
+
+        around = stage(
+            spec.transform.halo_px,
+            spec.pad_multiple_px,
+            (spec.transform.working_floats + 3) * pixels,
+            FLOAT_BYTES,
+        )
+        # Beside what the context allocates: its inputs, and where a few steps' elements are.
+        context_values = context.working_values + m + features + m * INDEX_BYTES / EXACT_BYTES
+        self.stages: dict[Network, Stage] = {
+            "analysis": around,
+            "hyper_analysis": stage(
+                HyperAnalysis.REACH, side, HyperAnalysis.values(m, c) * latents, FLOAT_BYTES
+            ),
+            "hyper_synthesis": stage(
+                HyperSynthesis.REACH,
+                side // HYPER_STRIDE,
+                HyperSynthesis.values(c, features) * latents,
+                EXACT_BYTES,
+            ),
+            "context": stage(context.reach, side, context_values * latents, EXACT_BYTES),
+            "synthesis": around,
+        }
+        # Held whole are ŷ in float32, table indexes in 8 bits, hyper features in 16; while a step
+        # is coded, its table indexes, their order and its symbols.
+        of_step = -(-m // context.steps)
+        decode = 4 * m + m + 2 * features + of_step * (1 + 4 + 4)
+        encode = decode + 2 * m  # symbols of all steps, in 16 bits: coding goes backwards
+        search = encode + 4 * m  # latents before any gain
+        self._held: dict[Work, int] = {
+            "encode": encode * latents,
+            "decode": decode * latents + 3 * pixels,
+            "search": search * latents,
+        }
+
+    def held_bytes(self, grid: Grid, work: Work) -> int:
+        """Of what is held for the whole picture."""
+        return self._held[work] * grid.cells
+
+    def least_bytes(self, grid: Grid, work: Work) -> int:
+        """The smallest budget that suffices."""
+        windows = (stage.least_bytes(grid) for stage in self.stages.values())
+        return self.held_bytes(grid, work) + max(windows)
+
+    def plan(self, grid: Grid, work: Work, memory_bytes: int) -> Plan:
+        """MemoryBudgetError where the budget does not suffice."""
+        least_bytes = self.least_bytes(grid, work)
+        if memory_bytes < least_bytes:
+            raise MemoryBudgetError(least_bytes, memory_bytes)
+        free_bytes = memory_bytes - self.held_bytes(grid, work)
+        stages = self.stages.items()
+        return Plan(grid, {name: stage.tiles(grid, free_bytes) for name, stage in stages})

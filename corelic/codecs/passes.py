@@ -1,0 +1,268 @@
+"""A codec's networks over whole pictures, tile by tile: pictures ─► latents ─► symbols, and back.
+
+What is whole is kept small: ŷ in float32, hyper features in 16 bits (they are on a grid), scale
+indexes in 8. While they are not yet coded, elements of ŷ hold something else: the latent itself in
+the encoder, its predicted mean in the decoder. No context model looks at them before their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corelic.codecs.context.base import GaussianParameters
+from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
+from corelic.codecs.memory import Network, Plan
+from corelic.codecs.rate import nearest_node
+from corelic.codecs.tiling import Area, Grid, Tile
+from corelic.entropy.coder import Decoder, Encoder, FrequencyTables, Segment
+
+Progress = Callable[[int, int], None]  # tiles done, of how many
+SELECTED = 2**22  # elements of the whole that are gathered at once
+POSITIONS_KEPT = 4  # of steps or tiles
+
+
+def silent(done: int, total: int) -> None:
+    """The progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """Of the weights: row = scale index, and rate node · hyper channels + channel."""
+
+    latent: FrequencyTables
+    hyper: FrequencyTables
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantised:
+    """Everything a file will say.
+
+    symbols  (M, h, w) int16
+    indexes  (M, h, w) uint8, the table of each
+    """
+
+    latents: Latents
+    node: Tensor
+    symbols: Tensor
+    indexes: Tensor
+
+
+class Passes:
+    """One picture's way through a codec, with a plan for its size."""
+
+    def __init__(
+        self,
+        codec: LearnedImageCodec,
+        tables: Tables,
+        plan: Plan,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        self.codec, self.tables, self.plan, self.device = codec, tables, plan, device
+        self.progress = progress
+        spec = codec.spec
+        self.cell_px = spec.pad_multiple_px
+        self.cell_latents = self.cell_px // spec.transform.stride_px
+        self.cell_hyper = self.cell_latents // HYPER_STRIDE
+        self.steps = StepElements(codec, plan.grid, self.cell_latents, device)
+        self.expected = self.done = 0
+
+    def expects(self, *networks: Network) -> None:
+        """What is to come, for the progress."""
+        runs = {"context": self.codec.context.steps}
+        self.done = 0
+        self.expected = sum(len(self.plan.tiles[name]) * runs.get(name, 1) for name in networks)
+
+    def latents_of(self, read: Callable[[Area], Tensor], quality: Tensor) -> Tensor:
+        """(1, M, h, w) float32, before any gain. `read` gives a window of the padded picture."""
+        y = self._whole(self.codec.spec.transform.latent_channels, self.cell_latents, torch.float32)
+        for tile in self._tiles("analysis"):
+            found = self.codec.analysis(read(tile.window(self.cell_px)), quality)
+            y[at(tile.inner(self.cell_latents))] = found[at(tile.crop(self.cell_latents))]
+        return y
+
+    def gain(self, y: Tensor, quality: Tensor, into: Tensor) -> Tensor:
+        """What `latents_of` found, as it is quantised at a quality; `into` may be `y` itself."""
+        for tile in self.plan.tiles["analysis"]:
+            area = at(tile.inner(self.cell_latents))
+            into[area] = self.codec.gained(y[area], quality)
+        return into
+
+    def quantise(self, y: Tensor, quality: Tensor) -> Quantised:
+        """y (1, M, h, w) with its gain; becomes ŷ in place."""
+        node = nearest_node(quality)
+        z_hat = (self._hyper_latents(y) + 0.5).floor().double()
+        hyper = self._hyper_features(z_hat, node)
+        symbols = torch.empty(y.shape[1:], dtype=torch.int16, device=self.device)
+        indexes = torch.empty(y.shape[1:], dtype=torch.uint8, device=self.device)
+        for step in range(self.codec.context.steps):
+            for tile in self._tiles("context"):
+                positions, index, mean = self._parameters(step, tile, hyper, y)
+                area = tile.inner(self.cell_latents)
+                symbol = (take(y[0], area, positions).double() - mean + 0.5).floor()
+                put(y[0], area, positions, symbol + mean)
+                put(symbols, area, positions, symbol)
+                put(indexes, area, positions, index)
+        return Quantised(Latents(z_hat, y), node, symbols, indexes)
+
+    def words_of(self, quantised: Quantised) -> bytes:
+        """The entropy-coded stream."""
+        encoder = Encoder()
+        for step in reversed(range(self.codec.context.steps)):
+            symbols, indexes = (
+                self.steps.select(step, whole) for whole in (quantised.symbols, quantised.indexes)
+            )
+            encoder.push(Segment(symbols, indexes, self.tables.latent))
+        z_hat = quantised.latents.hyper
+        hyper_symbols = z_hat.flatten().to(torch.int32).cpu().numpy()
+        rows = self._hyper_rows(quantised.node)
+        encoder.push(Segment(hyper_symbols, rows, self.tables.hyper))
+        return encoder.finish()
+
+    def parse(self, stream: Decoder, quality: Tensor) -> Latents:
+        """The other way; PayloadError if the stream does not fit."""
+        spec, node = self.codec.spec, nearest_node(quality)
+        z_hat = self._whole(spec.hyper_channels, self.cell_hyper, torch.float64)
+        found = stream.decode(self._hyper_rows(node), self.tables.hyper)
+        z_hat.copy_(torch.from_numpy(found).to(self.device).view(z_hat.shape))
+        hyper = self._hyper_features(z_hat, node)
+        y_hat = self._whole(spec.transform.latent_channels, self.cell_latents, torch.float32)
+        indexes = torch.empty(y_hat.shape[1:], dtype=torch.uint8, device=self.device)
+        for step in range(self.codec.context.steps):
+            for tile in self._tiles("context"):
+                positions, index, mean = self._parameters(step, tile, hyper, y_hat)
+                area = tile.inner(self.cell_latents)
+                put(y_hat[0], area, positions, mean)
+                put(indexes, area, positions, index)
+            found = stream.decode(self.steps.select(step, indexes), self.tables.latent)
+            self.steps.add(step, y_hat[0], torch.from_numpy(found))
+        stream.finish()
+        return Latents(z_hat, y_hat)
+
+    def pictures_of(self, y_hat: Tensor, quality: Tensor) -> Iterator[tuple[Area, Tensor]]:
+        """Areas of the padded picture, and their pixels (3, height, width), not clamped."""
+        for tile in self._tiles("synthesis"):
+            window = y_hat[at(tile.window(self.cell_latents))]
+            x_hat = self.codec.pixels_of(window, quality)
+            yield tile.inner(self.cell_px), x_hat[at(tile.crop(self.cell_px))][0]
+
+    def _hyper_latents(self, y: Tensor) -> Tensor:
+        z = self._whole(self.codec.spec.hyper_channels, self.cell_hyper, torch.float32)
+        for tile in self._tiles("hyper_analysis"):
+            found = self.codec.hyper_latents_of(y[at(tile.window(self.cell_latents))])
+            z[at(tile.inner(self.cell_hyper))] = found[at(tile.crop(self.cell_hyper))]
+        return z
+
+    def _hyper_features(self, z_hat: Tensor, node: Tensor) -> Tensor:
+        """In units of their grid."""
+        scale = self.codec.hyper_synthesis.leave.scale
+        hyper = self._whole(self.codec.context.hyper_features, self.cell_latents, torch.int16)
+        for tile in self._tiles("hyper_synthesis"):
+            found = self.codec.hyper_synthesis(z_hat[at(tile.window(self.cell_hyper))], node)
+            inner, crop = tile.inner(self.cell_latents), tile.crop(self.cell_latents)
+            hyper[at(inner)] = (found[at(crop)] * scale).to(torch.int16)
+        return hyper
+
+    def _parameters(
+        self, step: int, tile: Tile, hyper: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As coded, of a step's elements in a tile: where they are in it, scale index and mean."""
+        window = at(tile.window(self.cell_latents))
+        features = hyper[window].double().mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
+        dense = self.codec.context.parameters_for(step, features, y[window].double())
+        rows, columns = tile.crop(self.cell_latents)
+        positions = self.steps.positions(step, rows.stop - rows.start, columns.stop - columns.start)
+        index, mean = (
+            take(part[0], (rows, columns), positions) for part in (dense.scale_index, dense.mean)
+        )
+        coded = GaussianParameters(index, mean).on_grid()
+        return positions, coded.scale_index, coded.mean
+
+    def _hyper_rows(self, node: Tensor) -> NDArray[np.uint16]:
+        """Table of each hyper-latent, flattened: one per rate node and channel."""
+        channels = self.codec.spec.hyper_channels
+        rows = int(node.item()) * channels + np.arange(channels)
+        return np.repeat(rows.astype(np.uint16), self.plan.grid.cells * self.cell_hyper**2)
+
+    def _tiles(self, network: Network) -> Iterator[Tile]:
+        for tile in self.plan.tiles[network]:
+            yield tile
+            self.done += 1
+            self.progress(self.done, max(self.expected, self.done))
+
+    def _whole(self, channels: int, scale: int, dtype: torch.dtype) -> Tensor:
+        grid = self.plan.grid
+        shape = (1, channels, grid.rows * scale, grid.columns * scale)
+        return torch.zeros(shape, dtype=dtype, device=self.device)
+
+
+class StepElements:
+    """Which elements of latents (M, h, w) each step decodes, in order: row-major over all three."""
+
+    def __init__(
+        self, codec: LearnedImageCodec, grid: Grid, cell_latents: int, device: torch.device
+    ) -> None:
+        tiled = codec.spec.tiling == "halo"  # then a cell's elements are every cell's
+        sides = (1, 1) if tiled else (grid.rows, grid.columns)
+        shape = (1, codec.spec.transform.latent_channels, *(side * cell_latents for side in sides))
+        self.masks = [mask.to(device) for mask in codec.context.masks(torch.Size(shape))]
+        # Indexes are eight times as large as the masks they come from, and few are used at a time.
+        self.of_channels = lru_cache(maxsize=POSITIONS_KEPT)(self._of_channels)
+
+    def positions(self, step: int, rows: int, columns: int) -> Tensor:
+        """(n,) of a step's elements in flattened latents (M, rows, columns) of whole cells."""
+        return self.of_channels(step, 0, len(self.masks[step]), rows, columns)
+
+    def select(self, step: int, whole: Tensor) -> NDArray[Any]:
+        """A step's elements of `whole` (M, h, w)."""
+        found = [part.view(-1)[where] for part, where in self._parts(step, whole)]
+        array: NDArray[Any] = torch.cat(found).cpu().numpy()
+        return array
+
+    def add(self, step: int, whole: Tensor, values: Tensor) -> None:
+        """Adds `values` (n,) to a step's elements of `whole` (M, h, w)."""
+        first = 0
+        for part, where in self._parts(step, whole):
+            last = first + where.numel()
+            part.view(-1)[where] += values[first:last].to(whole.device, whole.dtype)
+            first = last
+
+    def _parts(self, step: int, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Some channels at a time, and where the step's elements are in them."""
+        channels, rows, columns = whole.shape
+        count = max(SELECTED // (rows * columns), 1)
+        for first in range(0, channels, count):
+            last = min(first + count, channels)
+            yield whole[first:last], self.of_channels(step, first, last, rows, columns)
+
+    def _of_channels(self, step: int, first: int, last: int, rows: int, columns: int) -> Tensor:
+        mask = self.masks[step][first:last]
+        repeats = (1, rows // mask.shape[1], columns // mask.shape[2])
+        return mask.repeat(repeats).flatten().nonzero().squeeze(1)
+
+
+def at(area: Area) -> tuple[slice, slice, slice, slice]:
+    """Of (N, C, h, w), in all channels."""
+    return (slice(None), slice(None), *area)
+
+
+def take(whole: Tensor, area: Area, positions: Tensor) -> Tensor:
+    """(n,) elements of an area of `whole` (C, h, w); `positions` count in the area, flattened."""
+    return whole[:, *area].reshape(-1)[positions]
+
+
+def put(whole: Tensor, area: Area, positions: Tensor, values: Tensor) -> None:
+    """The inverse of `take`."""
+    part = whole[:, *area]
+    flat = part.reshape(-1)  # a view where the area is the whole
+    flat[positions] = values.to(whole.dtype)
+    if flat.data_ptr() != part.data_ptr():
+        part.copy_(flat.view(part.shape))

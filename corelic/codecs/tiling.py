@@ -1,0 +1,110 @@
+"""Tiles: rectangles that cover a picture, each with the surroundings that its result depends on.
+
+    ┌──────────┬──────── …     A tile is a unit of computation, not of the bitstream: a network
+    │      ┌───┼───┐           reads the window, which is tile and halo, and what it says of the
+    │  tile│   │   │           tile is kept. At a border of the picture the window ends with the
+    │      │   │   │           picture, so that a convolution meets the same zeros there as it
+    ├──────┼───┘   │           does on the whole.
+    │      └ window┘
+    …
+
+All is counted in cells: squares of the codec's pad multiple, which every network of the codec
+divides, so that one geometry serves pixels, latents and hyper-latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isqrt
+
+Area = tuple[slice, slice]  # rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One axis of a tile, in cells: first ≤ start < stop ≤ last."""
+
+    first: int
+    start: int
+    stop: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """`scale` below is in units per cell, each way: pixels, latents or hyper-latents."""
+
+    rows: Span
+    columns: Span
+
+    def inner(self, scale: int) -> Area:
+        """What it gives, in the whole."""
+        rows, columns = ((span.start, span.stop) for span in (self.rows, self.columns))
+        return _area(rows, columns, scale)
+
+    def window(self, scale: int) -> Area:
+        """What it reads, in the whole."""
+        rows, columns = ((span.first, span.last) for span in (self.rows, self.columns))
+        return _area(rows, columns, scale)
+
+    def crop(self, scale: int) -> Area:
+        """What it gives, in its window."""
+        rows, columns = (
+            (span.start - span.first, span.stop - span.first) for span in (self.rows, self.columns)
+        )
+        return _area(rows, columns, scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The cells of a padded picture."""
+
+    rows: int
+    columns: int
+
+    @property
+    def cells(self) -> int:
+        return self.rows * self.columns
+
+    def tiles(self, halo: int | None, window_cells: int) -> list[Tile]:
+        """In reading order; no window has more cells than `window_cells`, if one cell's allows it.
+
+        halo  cells each way; None: the network sees everything, and one tile is the whole
+        """
+        rows, columns, reach = self.rows, self.columns, halo or 0
+        if halo is not None and self.cells > window_cells:
+            # Square, for then the halo is least, unless the picture is narrower than that.
+            side = isqrt(window_cells)
+            if self.rows <= side:
+                columns = window_cells // self.rows - 2 * reach
+            elif self.columns <= side:
+                rows = window_cells // self.columns - 2 * reach
+            else:
+                rows = columns = side - 2 * reach
+        return [
+            Tile(row, column)
+            for row in _spans(self.rows, rows, reach)
+            for column in _spans(self.columns, columns, reach)
+        ]
+
+    def least_window(self, halo: int | None) -> int:
+        """Cells of the window around one cell."""
+        if halo is None:
+            return self.cells
+        side = 2 * halo + 1
+        return min(self.rows, side) * min(self.columns, side)
+
+
+def _spans(length: int, largest: int, halo: int) -> list[Span]:
+    """Of nearly equal length: a sliver costs its halo, too."""
+    count = -(-length // max(largest, 1))
+    borders = [length * number // count for number in range(count + 1)]
+    return [
+        Span(max(start - halo, 0), start, stop, min(stop + halo, length))
+        for start, stop in pairwise(borders)
+    ]
+
+
+def _area(rows: tuple[int, int], columns: tuple[int, int], scale: int) -> Area:
+    return slice(rows[0] * scale, rows[1] * scale), slice(columns[0] * scale, columns[1] * scale)
