@@ -33,6 +33,7 @@ from corelic.entropy.container import MAX_PIXELS, Colour, Container, Header
 from corelic.errors import (
     DeviceError,
     HeaderError,
+    MemoryBudgetError,
     MissingWeightsError,
     OutOfMemoryError,
     PayloadError,
@@ -77,6 +78,8 @@ def memory_for(width_px: int, height_px: int) -> Iterator[None]:
     """What allocators raise, as one typed error."""
     try:
         yield
+    except MemoryBudgetError:
+        raise
     except MemoryError as error:
         raise OutOfMemoryError(width_px, height_px) from error
     except RuntimeError as error:

@@ -1,0 +1,157 @@
+"""Peak memory and seconds per megapixel, at 4 and at 100 megapixels, each in a process of its own.
+
+    scikit-image's photographs, mirrored to size ─► corelic.encode ─► file ─► corelic.decode
+
+    python benchmarks/memory.py
+    python benchmarks/memory.py --megapixels 4,25 --memory 1GB
+
+Memory is the largest resident set of the whole process, with interpreter, libraries, weights and
+the picture itself. The clock starts when the codec is loaded.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+from machine import machine
+from rich.console import Console
+from rich.table import Table
+
+from corelic.cli.options import byte_count
+from corelic.codecs.limits import MEMORY_BYTES
+from corelic.jobs import atomic_write
+
+HERE = Path(__file__).parent
+LIMIT_BYTES = 3 * 10**9
+LIMIT_RATIO = 1.3  # of seconds per megapixel, the largest picture's to the smallest's
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    work: str
+    megapixels: float
+    seconds: float
+    peak_bytes: int
+    start_bytes: int  # the peak before the work: libraries, weights, and the picture to encode
+    file_bytes: int
+
+    @property
+    def seconds_per_megapixel(self) -> float:
+        return self.seconds / self.megapixels
+
+
+def peak_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def mosaic(megapixels: float) -> "Picture":  # type: ignore[name-defined]  # noqa: F821
+    """Square, of four photographs side by side, mirrored over and over so that no edge is new."""
+    import numpy as np
+    from skimage import data
+
+    from corelic.media import Picture
+
+    photos = [photo()[:300, :400] for photo in (data.astronaut, data.coffee, data.chelsea)]
+    photos.append(data.rocket()[:300, :400])
+    block = np.vstack([np.hstack(photos[:2]), np.hstack(photos[2:])])
+    block = np.vstack([block, block[::-1]])
+    block = np.hstack([block, block[:, ::-1]])
+    side = round((megapixels * 1e6) ** 0.5)
+    pixels = np.empty((side, side, 3), np.uint8)
+    for row in range(0, side, block.shape[0]):
+        for column in range(0, side, block.shape[1]):
+            place = pixels[row : row + block.shape[0], column : column + block.shape[1]]
+            place[:] = block[: place.shape[0], : place.shape[1]]
+    return Picture(pixels)
+
+
+def child(work: str, megapixels: float, memory_bytes: int, threads: int, file: Path) -> Run:
+    """What the process of its own does."""
+    import torch
+
+    import corelic
+
+    torch.set_num_threads(threads)
+    picture = mosaic(megapixels if work == "encode" else 0.01)
+    small = mosaic(0.01)
+    corelic.decode(corelic.encode(small, device="cpu"), device="cpu")  # loads the codec
+    start_bytes, start = peak_bytes(), perf_counter()
+    if work == "encode":
+        data = corelic.encode(picture, device="cpu", memory_bytes=memory_bytes)
+        seconds = perf_counter() - start
+        file.write_bytes(data)
+    else:
+        data = file.read_bytes()
+        corelic.decode(data, device="cpu", memory_bytes=memory_bytes)
+        seconds = perf_counter() - start
+    return Run(work, megapixels, seconds, peak_bytes(), start_bytes, len(data))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--megapixels", default="4,100", type=lambda text: [float(part) for part in text.split(",")]
+    )
+    parser.add_argument("--memory", type=byte_count, default=MEMORY_BYTES)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "memory-swift-1.json")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments()
+    if given.child:
+        work, megapixels, file = given.child
+        run = child(work, float(megapixels), given.memory, given.threads, Path(file))
+        print(json.dumps(asdict(run)))
+        return 0
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for megapixels in given.megapixels:
+            for work in ("encode", "decode"):
+                command = [sys.executable, __file__, "--memory", str(given.memory)]
+                command += ["--threads", str(given.threads)]
+                command += ["--child", work, str(megapixels), str(Path(folder, "file.clc"))]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                runs.append(Run(**json.loads(done.stdout)))
+                print(f"{work} {megapixels:g} MP: {runs[-1].seconds:.1f} s", file=sys.stderr)
+    title = f"{given.threads} threads, --memory {given.memory:,}"
+    table = Table("", "megapixels", "s per MP", "peak", "before", "file", title=title)
+    for run in runs:
+        table.add_row(
+            run.work,
+            f"{run.megapixels:g}",
+            f"{run.seconds_per_megapixel:.3f}",
+            f"{run.peak_bytes / 1e9:.2f} GB",
+            f"{run.start_bytes / 1e9:.2f} GB",
+            f"{run.file_bytes:,}",
+        )
+    Console().print(table)
+    ratios = {}
+    for work in ("encode", "decode"):
+        paces = [run.seconds_per_megapixel for run in runs if run.work == work]
+        ratios[work] = paces[-1] / paces[0]
+        print(f"{work}: {ratios[work]:.2f} of the time per megapixel")
+    result = {
+        "memory_bytes": given.memory,
+        "threads": given.threads,
+        "machine": machine(),
+        "ratios": ratios,
+        "runs": [asdict(run) for run in runs],
+    }
+    atomic_write(given.out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
+    print(f"all figures: {given.out}")
+    sound = max(run.peak_bytes for run in runs) <= LIMIT_BYTES
+    return 0 if sound and max(ratios.values()) <= LIMIT_RATIO else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Files of a wanted size or PSNR. The tiny codec has no range of PSNR to speak of: swift has."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+import corelic
+from corelic.codecs import store
+from corelic.codecs.files import FileCodec, open_codec
+from corelic.codecs.targets import TRIALS, Found, encode_to_psnr, encode_to_size
+from corelic.errors import TargetError
+from corelic.eval.metrics import psnr_db
+from corelic.media import Picture
+from tests.tiny import TINY_WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def codec() -> FileCodec:
+    return FileCodec(store.from_file(TINY_WEIGHTS), torch.device("cpu"))
+
+
+PICTURES = {
+    "portrait": Picture(data.astronaut()[:300, 100:420]),
+    "cup": Picture(data.coffee()[100:329, 200:500]),
+    "grey cat": Picture(data.chelsea()[50:250, 100:301, 1]),
+}
+every_picture = pytest.mark.parametrize("picture", PICTURES.values(), ids=list(PICTURES))
+
+
+def is_next_over(codec: FileCodec, picture: Picture, found: Found, target_bytes: int) -> bool:
+    """Quality has steps, and words have 4 bytes."""
+    larger = codec.encode(picture, (found.quality_step + 1) / 16)
+    return len(larger) > target_bytes
+
+
+@every_picture
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
+def test_a_size_is_nearly_reached_and_never_exceeded(
+    codec: FileCodec, picture: Picture, share: float
+) -> None:
+    target_bytes = round(share * len(codec.encode(picture, 95)))
+    found = encode_to_size(codec, picture, target_bytes)
+    assert len(found.data) <= target_bytes
+    enough = len(found.data) >= 0.97 * target_bytes
+    assert enough or is_next_over(codec, picture, found, target_bytes)
+    assert found.trials <= TRIALS
+    assert corelic.info(found.data).quality == found.quality_step / 16
+    decoded = codec.decode(found.data)
+    plain = codec.decode(codec.encode(picture, found.quality_step / 16))
+    ours, theirs = (psnr_db(picture.pixels, each.pixels) for each in (decoded, plain))
+    assert ours is not None
+    assert ours == pytest.approx(theirs, abs=0.3)  # the analysis was made for a quality near it
+
+
+@pytest.mark.parametrize(
+    ("name", "target_db"), [("portrait", 29), ("cup", 33), ("grey cat", 36)], ids=str
+)
+def test_a_psnr_is_met(name: str, target_db: float) -> None:
+    codec, picture = open_codec("swift", "cpu"), PICTURES[name]
+    found = encode_to_psnr(codec, picture, target_db)
+    reached = psnr_db(picture.pixels, codec.decode(found.data).pixels)
+    assert reached == pytest.approx(target_db, abs=0.05)
+    assert found.trials <= TRIALS
+
+
+def test_what_no_file_reaches_is_said(codec: FileCodec) -> None:
+    picture = PICTURES["portrait"]
+    smallest = len(codec.encode(picture, 0))
+    with pytest.raises(TargetError, match=f"{smallest:,}"):
+        encode_to_size(codec, picture, smallest - 1)
+    assert len(encode_to_size(codec, picture, smallest).data) == smallest
+    with pytest.raises(TargetError, match="reaches 25"):
+        encode_to_psnr(codec, picture, 60)
+    for wrong in (0, -5):
+        with pytest.raises(TargetError):
+            encode_to_size(codec, picture, wrong)
+        with pytest.raises(TargetError):
+            encode_to_psnr(codec, picture, wrong)
+
+
+def test_more_than_the_codec_can_use_is_its_best(codec: FileCodec) -> None:
+    found = encode_to_size(codec, PICTURES["cup"], 10**7)
+    assert found.quality_step == 1600
+    assert encode_to_psnr(codec, PICTURES["cup"], 5).quality_step == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (65, 2)], ids=str)
+def test_tiny_pictures_never_exceed_their_target(codec: FileCodec, size: tuple[int, int]) -> None:
+    picture = Picture(data.astronaut()[50 : 50 + size[0], 200 : 200 + size[1]])
+    smallest, largest = (len(codec.encode(picture, quality)) for quality in (0, 100))
+    for target_bytes in {smallest, (smallest + largest) // 2, largest}:
+        assert len(encode_to_size(codec, picture, target_bytes).data) <= target_bytes
+
+
+def test_a_picture_of_one_colour(codec: FileCodec) -> None:
+    picture = Picture(np.full((200, 300, 3), 77, np.uint8))
+    assert len(encode_to_size(codec, picture, 2000).data) <= 2000
+
+
+def test_one_target_at_a_time() -> None:
+    image = Image.new("RGB", (8, 8))
+    with pytest.raises(TargetError, match="quality and target_bytes: they exclude each other"):
+        corelic.encode(image, quality=50, target_bytes=500)
+    for wrong in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(TargetError):
+            corelic.encode(image, target_bpp=wrong, codec=str(TINY_WEIGHTS))
+        with pytest.raises(TargetError):
+            corelic.encode(image, target_psnr_db=wrong, codec=str(TINY_WEIGHTS))
+
+
+def test_targets_from_python(photo: Image.Image) -> None:
+    pixels = photo.width * photo.height
+    seen: list[tuple[int, int]] = []
+    made = corelic.encode(
+        photo,
+        codec=str(TINY_WEIGHTS),
+        target_bpp=0.4,
+        device="cpu",
+        progress=lambda *state: seen.append(state),
+    )
+    assert 0.96 * 0.4 <= 8 * len(made) / pixels <= 0.4
+    assert seen
+    assert all(done <= total for done, total in seen)
+    made = corelic.encode(photo, target_psnr_db=31, device="cpu")
+    decoded = corelic.decode(made, device="cpu")
+    assert psnr_db(np.asarray(photo), np.asarray(decoded)) == pytest.approx(31, abs=0.05)

@@ -1,0 +1,44 @@
+"""Tiles cover a picture once, and their windows hold what they depend on."""
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from corelic.codecs.tiling import Grid
+
+sides = st.integers(1, 40)
+
+
+@given(st.builds(Grid, sides, sides), st.integers(0, 3), st.integers(1, 500))
+@example(Grid(1, 40), 2, 5)  # narrower than a halo is wide
+def test_tiles_cover_every_cell_once_with_its_halo(grid: Grid, halo: int, window: int) -> None:
+    window = max(window, grid.least_window(halo))
+    covered = np.zeros((grid.rows, grid.columns), int)
+    cells = np.arange(covered.size).reshape(covered.shape)
+    for tile in grid.tiles(halo, window):
+        covered[tile.inner(1)] += 1
+        seen = cells[tile.window(1)]
+        assert seen.size <= window
+        assert np.array_equal(seen[tile.crop(1)], cells[tile.inner(1)])
+        rows, columns = tile.inner(1)
+        for axis, inner, outer in ((0, rows, tile.rows), (1, columns, tile.columns)):
+            assert outer.first == max(inner.start - halo, 0)
+            assert outer.last == min(inner.stop + halo, covered.shape[axis])
+    assert (covered == 1).all()
+
+
+def test_a_network_that_sees_everything_has_one_tile() -> None:
+    (tile,) = Grid(30, 50).tiles(None, 1)
+    assert tile.window(64) == tile.inner(64) == (slice(0, 1920), slice(0, 3200))
+
+
+def test_what_fits_is_not_cut() -> None:
+    assert len(Grid(20, 30).tiles(1, 600)) == 1
+    assert len(Grid(20, 30).tiles(1, 599)) > 1
+
+
+def test_scales_are_units_per_cell() -> None:
+    last = Grid(4, 4).tiles(1, 9)[-1]
+    assert last.inner(64) == (slice(192, 256), slice(192, 256))
+    assert last.window(4) == (slice(8, 16), slice(8, 16))
+    assert last.crop(4) == (slice(4, 8), slice(4, 8))

@@ -1,0 +1,193 @@
+"""A tile is a unit of computation: in tiles or whole, a picture is the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from corelic.codecs.base import CodecSpec
+from corelic.codecs.files import FileCodec, exact_arithmetic
+from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.memory import Costs, Network, Work
+from corelic.codecs.passes import silent
+from corelic.codecs.rate import nearest_node
+from corelic.codecs.tiling import Grid
+from corelic.entropy import container
+from corelic.errors import MemoryBudgetError
+from corelic.eval.metrics import psnr_db
+from tests import tiny
+from tests.conformance.conftest import SPECS, every_codec, file_codec
+from tests.conformance.test_codecs import photo, with_header
+
+# Of 64-pixel cells: one less, one more, odd, thin; a tile of the least budget is one cell.
+SIZES_PX = [(127, 193), (129, 64), (321, 5), (128, 192)]
+tiled_codecs = pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if spec.tiling == "halo"], ids=lambda spec: spec.full_name
+)
+
+
+def grid_of(spec: CodecSpec, height_px: int, width_px: int) -> Grid:
+    return Grid(*(-(-side // spec.pad_multiple_px) for side in (height_px, width_px)))
+
+
+def least_bytes(codec: FileCodec, height_px: int, width_px: int, work: Work) -> int:
+    return Costs(codec.codec).least_bytes(grid_of(codec.codec.spec, height_px, width_px), work)
+
+
+@tiled_codecs
+@pytest.mark.parametrize("size", SIZES_PX, ids=str)
+def test_a_file_is_the_same_in_tiles_and_whole(spec: CodecSpec, size: tuple[int, int]) -> None:
+    codec, picture = file_codec(spec), photo(*size)
+    seen: list[tuple[int, int]] = []
+    budget = least_bytes(codec, *size, "encode")
+    encoded = codec.encode(
+        picture, 60, memory_bytes=budget, progress=lambda *state: seen.append(state)
+    )
+    grid = grid_of(spec, *size)
+    assert len(seen) > grid.cells  # so there were tiles
+    assert seen == [(number, len(seen)) for number in range(1, len(seen) + 1)]
+    whole = codec.encode(picture, 60)
+    decoded = codec.decode(whole)
+    # Analysis is float32, and a library may add in another order for another size.
+    assert abs(len(encoded) - len(whole)) <= max(0.001 * len(whole), 4)
+    others = psnr_db(picture.pixels, codec.decode(encoded).pixels)
+    assert others is not None
+    assert others == pytest.approx(psnr_db(picture.pixels, decoded.pixels), abs=0.01)
+
+    budget = least_bytes(codec, *size, "decode")
+    in_tiles = codec.decode(whole, memory_bytes=budget)
+    assert np.abs(in_tiles.pixels.astype(int) - decoded.pixels).max() <= 1
+    content = container.read(whole)
+    with exact_arithmetic():
+        latents = codec.parse(content, memory_bytes=budget)
+        assert latents.y_hat.equal(codec.parse(content).y_hat)
+    assert latents.crc32 == content.symbols_crc32
+
+
+@tiled_codecs
+def test_a_tile_sees_exactly_its_halo(spec: CodecSpec) -> None:
+    """What changes beyond it changes nothing, in either transform."""
+    codec, halo_px = file_codec(spec).codec, spec.transform.halo_px
+    assert halo_px is not None
+    unit, stride = spec.pad_multiple_px, spec.transform.stride_px
+    around = -(-halo_px // unit) * unit
+    side = 2 * around + unit
+    torch.manual_seed(0)
+    x, quality = torch.rand(1, 3, side, side), torch.tensor([60.0])
+    inside = slice(around, around + unit)
+    near = slice(around - halo_px, around + unit + halo_px)
+    far = torch.rand_like(x)
+    far[:, :, near, near] = x[:, :, near, near]
+    cell = slice(around // stride, (around + unit) // stride)
+    with exact_arithmetic():
+        one, two = (codec.analysis(each, quality)[:, :, cell, cell] for each in (x, far))
+        assert one.equal(two)
+        y = codec.latents_of(x, quality)
+        around_y = slice(near.start // stride, -(-near.stop // stride))
+        other = torch.rand_like(y)
+        other[:, :, around_y, around_y] = y[:, :, around_y, around_y]
+        one, two = (codec.pixels_of(each, quality)[:, :, inside, inside] for each in (y, other))
+        assert one.equal(two)
+
+
+@tiled_codecs
+def test_masks_of_a_part_are_parts_of_the_masks(spec: CodecSpec) -> None:
+    context, m = spec.context.build(), spec.context.latent_channels
+    side = spec.pad_multiple_px // spec.transform.stride_px
+    part = context.masks(torch.Size((1, m, side, side)))
+    for mask, of_cell in zip(
+        context.masks(torch.Size((1, m, 3 * side, 2 * side))), part, strict=True
+    ):
+        assert mask.equal(of_cell.repeat(1, 3, 2))
+
+
+@every_codec
+def test_what_a_network_needs_is_what_its_stage_says(spec: CodecSpec) -> None:
+    files = file_codec(spec)
+    codec, side = files.codec, 4
+    stages = Costs(codec).stages
+    m, stride = spec.transform.latent_channels, spec.transform.stride_px
+    with exact_arithmetic():
+        quality = files.quality_tensor(60)
+        node = nearest_node(quality)
+        x = torch.rand(1, 3, side * spec.pad_multiple_px, side * spec.pad_multiple_px)
+        y = torch.randn(1, m, x.shape[2] // stride, x.shape[3] // stride)
+        z = torch.zeros(1, spec.hyper_channels, y.shape[2] // 4, y.shape[3] // 4).double()
+        hyper = codec.hyper_synthesis(z, node)
+        exact_y = y.double()
+        works = {
+            "analysis": lambda: codec.analysis(x, quality),
+            "hyper_analysis": lambda: codec.hyper_latents_of(y),
+            "hyper_synthesis": lambda: codec.hyper_synthesis(z, node),
+            "context": lambda: codec.context.parameters_for(
+                codec.context.steps - 1, hyper, exact_y
+            ),
+            "synthesis": lambda: codec.pixels_of(y, quality),
+        }
+        inputs = {"hyper_analysis": y, "hyper_synthesis": z, "context": torch.cat([hyper, exact_y], 1)}
+        found: dict[Network, float] = {}
+        for name, work in works.items():
+            given = inputs.get(name, x)
+            found[name] = (_peak_bytes(work) + given.nbytes) / side**2
+    for name, stage in stages.items():
+        assert 0.3 * stage.bytes_per_cell < found[name] <= stage.bytes_per_cell, name
+
+
+def _peak_bytes(work: object) -> int:
+    assert callable(work)
+    work()  # libraries keep buffers of their own from the first time
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        result = work()
+    del result
+    assert profiled.profiler is not None
+    assert profiled.profiler.kineto_results is not None
+    events = [
+        event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"
+    ]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return int(np.cumsum(changes).max())
+
+
+def test_a_budget_too_small_is_refused_and_the_least_one_named() -> None:
+    codec, picture = file_codec(tiny.TINY), photo(100, 129)
+    with pytest.raises(MemoryBudgetError) as refused:
+        codec.encode(picture, 60, memory_bytes=1000)
+    enough = refused.value.needed_bytes
+    assert f"--memory {-(-enough // 10**6)}MB" in str(refused.value)
+    encoded = codec.encode(picture, 60, memory_bytes=enough)
+    with pytest.raises(MemoryBudgetError):
+        codec.encode(picture, 60, memory_bytes=enough - 1)
+    # A header can claim any size: what it would take is known before it is taken.
+    bomb = with_header(encoded, width_px=11_000, height_px=11_000)
+    with pytest.raises(MemoryBudgetError):
+        codec.decode(bomb, memory_bytes=10**8)
+
+
+def test_a_codec_without_a_halo_is_processed_whole() -> None:
+    spec = replace(tiny.TINY, tiling="independent")
+    codec = FileCodec(file_codec(tiny.TINY).weights, torch.device("cpu"))
+    costs = Costs(LearnedImageCodec(spec))
+    grid = Grid(9, 9)
+    plan = costs.plan(grid, "encode", 10**9)
+    assert {len(tiles) for tiles in plan.tiles.values()} == {1}
+    assert costs.least_bytes(grid, "encode") > Costs(codec.codec).least_bytes(grid, "encode")
+    with pytest.raises(MemoryBudgetError):
+        costs.plan(grid, "encode", Costs(codec.codec).least_bytes(grid, "encode"))
+
+
+def test_a_spec_may_not_promise_a_halo_that_it_has_not() -> None:
+    class Everywhere(type(tiny.TINY.transform)):  # type: ignore[misc]
+        halo_px = None
+
+    transform = Everywhere(**vars(tiny.TINY.transform))
+    with pytest.raises(ValueError, match="no halo"):
+        LearnedImageCodec(replace(tiny.TINY, transform=transform))
+
+
+def test_the_plan_of_a_hundred_megapixels_keeps_to_the_default_budget() -> None:
+    codec = next(file_codec(spec) for spec in SPECS if spec.name == "swift")
+    for work in ("encode", "decode"):
+        passes = codec.passes(10_000, 10_000, work, 2 * 10**9, silent)
+        assert len(passes.plan.tiles["analysis"]) < 100
