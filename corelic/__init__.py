@@ -32,6 +32,7 @@ __all__ = [
     "encode",
     "info",
     "list_codecs",
+    "native_suffix",
 ]
 
 DEFAULT_CODEC = "swift"
@@ -68,7 +69,8 @@ def encode(
     """Encode a picture to a complete file.
 
     picture  path, PIL.Image or corelic.media.Picture; 8-bit grey or RGB
-    codec    a name from `list_codecs`, or the path of a weights file
+    codec    a name from `list_codecs`, the path of a weights file, or a classical codec such as
+             avif, whose own kind of file this then is
     quality  0 (smallest) … 100 (best), log-linear in λ, rounded to 1/16
     device   "auto", "cpu" or "cuda"; the file does not depend on it beyond rounding in analysis
 
@@ -84,7 +86,8 @@ def decode(
 ) -> Image.Image:
     """Decode a complete file; it names its own codec, weights, size and colour.
 
-    codec       path of the weights, where they are neither shipped nor in CORELIC_MODELS
+    codec       path of the weights, where they are neither shipped nor in CORELIC_MODELS, or the
+                classical codec that made the file
     max_pixels  larger pictures are refused before anything is allocated
 
     Raises CorelicError: BadFileError for damage of any kind, TooManyPixelsError,
@@ -113,6 +116,14 @@ def info(data: bytes) -> FileInfo:
         file_bytes=len(data),
         chunks=("latents", *(f"optional {chunk.type}" for chunk in content.optional)),
     )
+
+
+def native_suffix(codec: str) -> str | None:
+    """Of the files that a classical codec makes; None where the result is a .clc file."""
+    from corelic.codecs import peers
+
+    peer = peers.find(codec)
+    return None if peer is None else peer.facts.suffix
 
 
 def list_codecs() -> tuple[CodecInfo, ...]:

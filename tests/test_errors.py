@@ -19,6 +19,7 @@ EXAMPLES = [
     errors.UnknownChunkError(3),
     errors.PayloadError("the last word is zero"),
     errors.SymbolMismatchError(1, 2),
+    errors.ForeignFileError("AVIF", "its header is cut"),
     errors.UnknownCodecError("swft", ("checkerboard", "swift")),
     errors.MissingWeightsError("swift", b"\x1a\x2b\x3c\x4d"),
     errors.BadWeightsError("swift-1.safetensors", "a tensor is missing"),
@@ -27,6 +28,8 @@ EXAMPLES = [
     errors.OutOfMemoryError(20_000, 10_000),
     errors.QualityError(101),
     errors.OutputError("photo.clc", "the disk is full"),
+    errors.MissingPartError("JPEG XL", "pillow-jxl-plugin", "bench"),
+    errors.PeerError("vvc", "the encoder gave no file"),
     errors.RecipeError("swift.yaml", "no key 'stepz'"),
     errors.DeviceError("cuda", "there is none; use --device cpu"),
 ]

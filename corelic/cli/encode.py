@@ -44,12 +44,14 @@ def encode(
 ) -> None:
     """Encode pictures; each file holds all that decoding needs.
 
-    photo.png becomes photo.clc beside it, unless -o says otherwise.
+    photo.png becomes photo.clc beside it, unless -o says otherwise; with a classical codec it
+    becomes that codec's own kind of file, such as photo.avif.
 
     \b
     Examples:
       corelic encode photo.png
       corelic encode photo.jpg -q 80 -o small.clc
+      corelic encode photo.png --codec avif:speed=2
       corelic encode holiday/*.jpg -o encoded/
       corelic encode - < photo.png > photo.clc
     """
@@ -60,20 +62,21 @@ def encode(
         data = corelic.encode(picture, codec=codec, quality=quality, device=device)
         seconds = perf_counter() - start
         job.write(data)
-        found = corelic.info(data)
+        found = corelic.info(data) if native is None else None
         return Encoded(
             source=str(job.source),
             output=str(job.output),
-            codec=found.codec,
-            quality=found.quality,
-            width_px=found.width_px,
-            height_px=found.height_px,
-            file_bytes=found.file_bytes,
-            rate_bpp=found.rate_bpp,
+            codec=found.codec if found else codec,
+            quality=found.quality if found else quality,
+            width_px=picture.width_px,
+            height_px=picture.height_px,
+            file_bytes=len(data),
+            rate_bpp=8 * len(data) / (picture.width_px * picture.height_px),
             encode_s=seconds,
         )
 
-    jobs = plan(sources, output, suffix=".clc", overwrite=overwrite)
+    native = corelic.native_suffix(codec)
+    jobs = plan(sources, output, suffix=native or ".clc", overwrite=overwrite)
     if as_json and any(job.output == STREAM for job in jobs):
         raise BadParameter("standard output cannot take both the file and --json; give -o a file")
     outcome = run(jobs, encode_one)

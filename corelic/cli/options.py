@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from typer import Option
 
-Codec = Annotated[str, Option(help="A name from `corelic codecs`.")]
+Codec = Annotated[
+    str, Option(help="A name from `corelic codecs`, a weights file, or avif, webp, jpeg, jxl, ….")
+]
 Quality = Annotated[float, Option("--quality", "-q", min=0, max=100, help="0 smallest, 100 best.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Option(help="Where the networks run.")]
 Output = Annotated[

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from corelic.codecs import store
-from corelic.codecs.base import CodecSpec
+from corelic.codecs import peers, store
+from corelic.codecs.base import CodecSpec, ImageCodec
 from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.registry import list_specs
 from corelic.entropy import container
+from corelic.errors import UnknownCodecError
 from corelic.media import Picture, read_picture
 
 
@@ -57,10 +58,24 @@ def encode(
         picture = read_picture(picture)
     elif isinstance(picture, Image.Image):
         picture = Picture.from_image(picture)
-    return open_codec(codec, device).encode(picture, quality)
+    return open_image_codec(codec, device).encode(picture, quality)
+
+
+def open_image_codec(name: str, device: str = "auto") -> ImageCodec:
+    """Learned or classical, by name, or a weights file's path; UnknownCodecError names all."""
+    peer = peers.find(name)
+    if peer is not None:
+        return peer
+    try:
+        return open_codec(name, device)
+    except UnknownCodecError as error:
+        raise UnknownCodecError(name, (*error.known, *peers.PEERS)) from None
 
 
 def decode(data: bytes, *, device: str, codec: str | None, max_pixels: int) -> Image.Image:
+    peer = None if codec is None else peers.find(codec)
+    if peer is not None:
+        return peer.decode(data).to_image()
     header = container.read_header(data)
     check_size(header.width_px, header.height_px, max_pixels)
     container.read(data)  # damage is reported before weights are looked for
