@@ -22,7 +22,6 @@ from statistics import fmean
 from time import perf_counter
 
 import torch
-from machine import machine
 from rich import print as show
 from rich.progress import track
 from rich.table import Table
@@ -32,6 +31,7 @@ from corelic.codecs.learned import LearnedImageCodec
 from corelic.entropy import container
 from corelic.entropy.container import Colour
 from corelic.eval import published
+from corelic.eval.machine import machine
 from corelic.eval.metrics import ms_ssim, psnr_db
 from corelic.eval.rate_distortion import (
     Curve,

@@ -15,7 +15,7 @@ from rich.console import Console
 from typer import Option
 
 import corelic
-from corelic.cli import bdrate, codecs, compare, decode, demo, encode, export, info, train
+from corelic.cli import bdrate, bench, codecs, compare, decode, demo, encode, export, info, train
 from corelic.errors import CorelicError
 from corelic.jobs import show_error
 
@@ -35,6 +35,7 @@ for command in (
     demo.demo,
     train.train,
     export.export,
+    bench.bench,
     bdrate.bdrate,
 ):
     app.command()(command)
