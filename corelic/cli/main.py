@@ -15,7 +15,19 @@ from rich.console import Console
 from typer import Option
 
 import corelic
-from corelic.cli import bdrate, bench, codecs, compare, decode, demo, encode, export, info, train
+from corelic.cli import (
+    bdrate,
+    bench,
+    codecs,
+    compare,
+    decode,
+    demo,
+    encode,
+    export,
+    info,
+    report,
+    train,
+)
 from corelic.errors import CorelicError
 from corelic.jobs import show_error
 
@@ -36,6 +48,7 @@ for command in (
     train.train,
     export.export,
     bench.bench,
+    report.report,
     bdrate.bdrate,
 ):
     app.command()(command)

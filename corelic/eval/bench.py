@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from corelic.codecs.base import CodecFacts
-from corelic.errors import CorelicError
+from corelic.errors import CorelicError, PeerError
 from corelic.eval import averages, results
 from corelic.eval.engines import Engine, Serial
 from corelic.eval.machine import machine
@@ -91,6 +91,11 @@ def run(
     Raises CorelicError for what no picture can help: an unknown codec, a missing package.
     """
     facts = {name: opened(name, plan.device).facts for name in plan.codecs}
+    named: dict[str, str] = {}
+    for name, found in facts.items():
+        if found.name in named:
+            raise PeerError(found.name, f"{named[found.name]} and {name} are one; leave one out")
+        named[found.name] = name
     pictures, failures = inventory(sources)
     if not pictures:
         raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
@@ -113,7 +118,7 @@ def run(
         )
         for name in codecs
     )
-    found = Run(
+    whole_run = Run(
         plan=plan,
         codecs=tuple(facts[name] for name in codecs),
         pictures=tuple(
@@ -125,7 +130,7 @@ def run(
         shown=tuple(shown),
         machine=machine(plan.device),
     )
-    whole = Results(found, curves, tuple(costs))
+    whole = Results(whole_run, curves, tuple(costs))
     results.write(whole, {facts[name].name: of for name, of in rows.items()}, out)
     return Outcome(whole, tuple(failures))
 

@@ -153,8 +153,6 @@ def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple
     """Every curve in every metric; `pictures` is how many the curves average over."""
     anchor = find_anchor(anchor_name, curves)
     rows = []
-    size = SET_SIZES.get(anchor_name.split("/")[0], pictures)
-    few = f"the anchor has {size} pictures and this {pictures}: off by tens of points, perhaps"
     for curve in curves:
         for metric in METRICS:
             try:
@@ -164,9 +162,18 @@ def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple
                 rows.append(BdRow(curve.name, anchor_name, metric, None, nothing, (), error.reason))
                 continue
             each = bd_rates_by_picture(anchor, curve, metric=metric)
-            warnings = (*rate.warnings, few) if size != pictures else rate.warnings
+            warnings = (*rate.warnings, *_of_other_sets((anchor_name, curve.name), pictures))
             rows.append(BdRow(curve.name, anchor_name, metric, rate, each, warnings, None))
     return tuple(rows)
+
+
+def _of_other_sets(names: tuple[str, str], pictures: int) -> list[str]:
+    """A warning, where one of two curves is not of this run and averages over more pictures."""
+    sizes = {SET_SIZES.get(name.split("/")[0], pictures) for name in names}
+    return [
+        f"one is over {size} pictures, the other over {pictures}: perhaps off by tens of points"
+        for size in sizes - {pictures}
+    ]
 
 
 def find_anchor(name: str, curves: tuple[Curve, ...]) -> Curve:
