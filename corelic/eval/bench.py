@@ -173,7 +173,8 @@ class _Bench:
         return Subject(codec, version, self.plan.device, picture.name, picture.digest)
 
     def qualities(self, codec: str) -> tuple[float, ...]:
-        return self.plan.qualities or self.facts[codec].qualities
+        asked = self.plan.qualities or self.facts[codec].qualities
+        return tuple(float(quality) for quality in asked)  # 10 and 10.0 are one in every file
 
     def measure(self) -> tuple[Rows, list[Failure]]:
         """By codec, picture, quality. One picture after the other, and all codecs by turns."""

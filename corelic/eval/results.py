@@ -194,7 +194,7 @@ def write(results: Results, rows: Rows, folder: Path) -> None:
             "average": run.plan.average,
             "anchor": run.plan.anchor,
             "pictures": run.averaged,
-            "qualities": run.plan.qualities or facts.qualities,
+            "qualities": [float(quality) for quality in run.plan.qualities or facts.qualities],
             "machine": run.machine,
         }
         content = json.dumps({**to_json(curve), "meta": meta}, indent=1) + "\n"

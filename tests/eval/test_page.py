@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from corelic.eval import report
-from tests.eval.conftest import needs
+from tests.conftest import needs
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
