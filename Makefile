@@ -38,5 +38,5 @@ docs: .venv/.dev ## run every example of README.md and docs/, check every link
 .venv/.dev: setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with venv is needed; make PYTHON=path names it" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench,dev]'
 	touch $@

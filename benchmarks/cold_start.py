@@ -18,11 +18,11 @@ from statistics import median
 from time import perf_counter
 
 import torch
-from machine import machine
 from rich.console import Console
 from rich.table import Table
 
 from corelic.codecs.files import open_codec
+from corelic.eval.machine import machine
 from corelic.jobs import atomic_write
 from corelic.media import read_picture
 

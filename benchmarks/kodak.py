@@ -22,7 +22,6 @@ from statistics import fmean
 from time import perf_counter
 
 import torch
-from machine import machine
 from rich import print as show
 from rich.progress import track
 from rich.table import Table
@@ -30,6 +29,8 @@ from rich.table import Table
 from corelic.codecs.files import FileCodec, colour_of, open_codec, to_pixels
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.entropy import container
+from corelic.eval import published
+from corelic.eval.machine import machine
 from corelic.eval.metrics import ms_ssim, psnr_db
 from corelic.eval.rate_distortion import (
     Curve,
@@ -37,7 +38,6 @@ from corelic.eval.rate_distortion import (
     Metric,
     Point,
     bd_rate,
-    read_curve,
     to_json,
 )
 from corelic.jobs import atomic_write
@@ -195,7 +195,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--codec", default="swift", help="name or weights file (%(default)s)")
     parser.add_argument("--pictures", type=Path, default=pictures, required=pictures is None)
     parser.add_argument("--qualities", type=numbers, default=QUALITIES, help="as in 0,25,50")
-    parser.add_argument("--anchor", type=Path, default=HERE / "anchors" / "kodak-vtm.json")
+    parser.add_argument("--anchor", default="kodak/cai-vtm", help="published, or a file")
     parser.add_argument("--float-run", type=Path, help="folder of the training run it came from")
     parser.add_argument("--limit", type=int, help="only so many pictures, for a quick look")
     parser.add_argument("--device", default="cpu")
@@ -229,7 +229,7 @@ def main() -> int:
 
     curve = mean_curve(name, ([row.point for row in these] for these in rows.values()))
     show(table(rows, curve))
-    anchor = read_curve(given.anchor)
+    anchor = published.find(given.anchor)
     if len(paths) != KODAK_PICTURES:
         print(f"{len(paths)} of {KODAK_PICTURES} pictures: a BD-rate may be off by tens of points")
     found = compared(anchor, curve, ("psnr", "ms-ssim"))

@@ -28,12 +28,12 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from machine import machine
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from corelic.codecs.files import FileCodec, open_codec
+from corelic.eval.machine import machine
 from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
 

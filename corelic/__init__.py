@@ -41,6 +41,7 @@ __all__ = [
     "encode",
     "info",
     "list_codecs",
+    "native_suffix",
 ]
 
 DEFAULT_CODEC = "swift"
@@ -94,7 +95,8 @@ def encode(
     """Encode a picture to a complete file.
 
     picture         path, PIL.Image or corelic.media.Picture, of any kind in docs/pictures.md
-    codec           a name from `list_codecs`, or the path of a weights file
+    codec           a name from `list_codecs`, the path of a weights file, or a classical codec such
+                    as avif, whose own kind of file this then is
     quality         0 (smallest) … 100 (best), log-linear in λ, rounded to 1/16; 50 unless given,
                     or else one of the targets:
     target_bpp      bits of the file per pixel, at most
@@ -142,7 +144,8 @@ def decode(
     A .clc file gives mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF and XMP in `info`; any
     other format that Pillow reads gives what Pillow makes of it.
 
-    codec         path of the weights, where they are neither shipped nor in CORELIC_MODELS
+    codec         path of the weights, where they are neither shipped nor in CORELIC_MODELS, or the
+                  classical codec that made the file
     max_pixels    larger pictures are refused before anything is allocated
     memory_bytes  as for `encode`
     progress      as for `encode`
@@ -207,6 +210,14 @@ def info(data: bytes) -> FileInfo:
         file_bytes=len(data),
         chunks=tuple(ChunkInfo(container.label(type), size) for type, size in content.sizes),
     )
+
+
+def native_suffix(codec: str) -> str | None:
+    """Of the files that a classical codec makes; None where the result is a .clc file."""
+    from corelic.codecs import peers
+
+    peer = peers.find(codec)
+    return None if peer is None else peer.facts.suffix
 
 
 def list_codecs() -> tuple[CodecInfo, ...]:

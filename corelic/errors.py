@@ -12,7 +12,8 @@
     │   ├── UnknownChunkError                   a part that decoding needs is of an unknown kind
     │   ├── ChunkError                          an optional part is not what its kind must be
     │   ├── PayloadError                        the entropy-coded stream contradicts itself
-    │   └── SymbolMismatchError                 it decodes, but to other symbols
+    │   ├── SymbolMismatchError                 it decodes, but to other symbols
+    │   └── ForeignFileError                    a classical codec's own file, damaged
     ├── UnknownCodecError (LookupError)         no codec of this name
     ├── MissingWeightsError (LookupError)       the weights a file names are not here
     ├── BadWeightsError (ValueError)            weights that cannot be used
@@ -23,6 +24,8 @@
     ├── TargetError (ValueError)                a size or a PSNR that cannot be reached
     ├── QualityError (ValueError)               a quality outside 0 to 100
     ├── OutputError (OSError)                   a result that cannot be written
+    ├── MissingPartError (ImportError)          an optional package that is not installed
+    ├── PeerError (RuntimeError)                a classical codec that failed
     ├── RecipeError (ValueError)                a training recipe that makes no sense
     ├── TrainingError (RuntimeError)            a training run that cannot go on
     ├── DeviceError (RuntimeError)              a device that is not here or does not do
@@ -204,6 +207,17 @@ class SymbolMismatchError(BadFileError):
         )
 
 
+class ForeignFileError(BadFileError):
+    """A classical codec's own file that cannot be decoded."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason = kind, reason
+
+    def __str__(self) -> str:
+        return f"this is no sound {self.kind} file ({self.reason}); get it again"
+
+
 class UnknownCodecError(CorelicError, LookupError):
     """No codec of this name; `known` are the names there are."""
 
@@ -330,6 +344,28 @@ class OutputError(CorelicError, OSError):
 
     def __str__(self) -> str:
         return f"cannot write {self.path}: {self.reason}"
+
+
+class MissingPartError(CorelicError, ImportError):
+    """A part that not everyone needs is not installed; `extra` is the one that brings it."""
+
+    def __init__(self, part: str, package: str, extra: str) -> None:
+        super().__init__(part, package, extra)
+        self.part, self.package, self.extra = part, package, extra
+
+    def __str__(self) -> str:
+        return f"{self.part} needs {self.package}; run: pip install 'corelic[{self.extra}]'"
+
+
+class PeerError(CorelicError, RuntimeError):
+    """A classical codec refused a picture or failed; `reason` is its own word, or a remedy."""
+
+    def __init__(self, codec: str, reason: str) -> None:
+        super().__init__(codec, reason)
+        self.codec, self.reason = codec, reason
+
+    def __str__(self) -> str:
+        return f"{self.codec}: {self.reason}"
 
 
 class RecipeError(CorelicError, ValueError):

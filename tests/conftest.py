@@ -1,6 +1,7 @@
 """Fixtures that any test may use."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,19 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("CORELIC_DATA is unset: it names the folder of test data")
     return Path(folder)
+
+
+def needs(*packages: str) -> None:
+    """Skips, saying so, where an optional package is not installed."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        pytest.skip(f"needs pip install {' '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs of different sizes."""
+    folder = tmp_path_factory.mktemp("photos")
+    Image.fromarray(data.astronaut()[40:216, 100:340]).save(folder / "astronaut.png")
+    Image.fromarray(data.coffee()[50:250, 150:350]).save(folder / "coffee.png")
+    return folder

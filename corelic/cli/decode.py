@@ -42,7 +42,7 @@ def decode(
     output: options.Output = None,
     codec: Annotated[
         str | None,
-        Option(help="Path of the weights, for a codec that is not shipped; else not needed."),
+        Option(help="Path of weights that are not shipped, or the classical codec of the file."),
     ] = None,
     device: options.Device = "auto",
     max_pixels: Annotated[

@@ -72,7 +72,8 @@ def encode(
 ) -> None:
     """Encode pictures; each file holds all that decoding needs.
 
-    photo.png becomes photo.clc beside it, unless -o says otherwise.
+    photo.png becomes photo.clc beside it, unless -o says otherwise; with a classical codec it
+    becomes that codec's own kind of file, such as photo.avif.
 
     With -r, pictures are told by their suffix, hidden ones too, and other files are left out; links
     to folders are not followed. Two pictures that would give one photo.clc give photo.png.clc and
@@ -86,6 +87,7 @@ def encode(
       corelic encode photo.jpg -q 80 -o small.clc
       corelic encode photo.jpg --strip
       corelic encode photo.jpg --target-size 40KB
+      corelic encode photo.png --codec avif:speed=2
       corelic encode holiday/*.jpg -o encoded/
       corelic encode -r holiday -o encoded --jobs 4
       corelic encode - < photo.png > photo.clc
@@ -96,6 +98,7 @@ def encode(
         raise BadParameter(
             "-q, --target-bpp, --target-size and --target-psnr exclude each other; give one"
         )
+    native = corelic.native_suffix(codec)
     work = partial(
         encode_one,
         codec=codec,
@@ -108,20 +111,20 @@ def encode(
         strip=strip,
     )
     if recursive:
-        from corelic.codecs.files import open_codec
+        from corelic.codecs.api import open_image_codec
         from corelic.codecs.finished import is_encoded
 
         tree = plan_tree(
-            sources, output, taken=picture_suffixes(), suffix=".clc", overwrite=overwrite
+            sources, output, taken=picture_suffixes(), suffix=native or ".clc", overwrite=overwrite
         )
-        open_codec(codec, device)  # one error if it cannot be had, not one for each picture
+        open_image_codec(codec, device)  # one error if it cannot be had, not one for each picture
         is_done = None  # the quality that meets a target is not known beforehand
-        if aims[1:] == (None, None, None):
+        if aims[1:] == (None, None, None) and native is None:
             at = DEFAULT_QUALITY if quality is None else quality
             is_done = partial(is_encoded, codec=codec, quality=at, strip=strip)
         run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)
         return
-    jobs = plan(sources, output, suffix=".clc", overwrite=overwrite)
+    jobs = plan(sources, output, suffix=native or ".clc", overwrite=overwrite)
     if as_json and any(job.output == STREAM for job in jobs):
         raise BadParameter("standard output cannot take both the file and --json; give -o a file")
     outcome = run(jobs, work, processes=processes)
@@ -142,16 +145,20 @@ def encode_one(job: Job, **options: Unpack[EncodeOptions]) -> Encoded:
     data = corelic.encode(picture, progress=report, **options)
     seconds = perf_counter() - start
     job.write(data)
-    found = corelic.info(data)
+    found = corelic.info(data) if corelic.native_suffix(options["codec"]) is None else None
     return Encoded(
         source=str(job.source),
         output=str(job.output),
-        codec=found.codec,
-        quality=found.quality,
-        width_px=found.width_px,
-        height_px=found.height_px,
+        codec=found.codec if found else options["codec"],
+        quality=found.quality if found else quality_of(options),
+        width_px=picture.width_px,
+        height_px=picture.height_px,
         source_bytes=len(source),
-        file_bytes=found.file_bytes,
-        rate_bpp=found.rate_bpp,
+        file_bytes=len(data),
+        rate_bpp=8 * len(data) / (picture.width_px * picture.height_px),
         encode_s=seconds,
     )
+
+
+def quality_of(options: EncodeOptions) -> float:
+    return DEFAULT_QUALITY if options["quality"] is None else options["quality"]

@@ -15,7 +15,19 @@ from rich.console import Console
 from typer import Option
 
 import corelic
-from corelic.cli import codecs, compare, decode, demo, encode, export, info, train
+from corelic.cli import (
+    bdrate,
+    bench,
+    codecs,
+    compare,
+    decode,
+    demo,
+    encode,
+    export,
+    info,
+    report,
+    train,
+)
 from corelic.errors import CorelicError, PictureWarning
 from corelic.jobs import show_error, show_warning
 
@@ -35,6 +47,9 @@ for command in (
     demo.demo,
     train.train,
     export.export,
+    bench.bench,
+    report.report,
+    bdrate.bdrate,
 ):
     app.command()(command)
 

@@ -17,7 +17,9 @@ def byte_count(text: str | int) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
-Codec = Annotated[str, Option(help="A name from `corelic codecs`.")]
+Codec = Annotated[
+    str, Option(help="A name from `corelic codecs`, a weights file, or avif, webp, jpeg, jxl, ….")
+]
 Quality = Annotated[
     float | None,
     Option("--quality", "-q", min=0, max=100, help="0 smallest, 100 best; 50 unless given."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from math import floor, inf
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from corelic.codecs import store
-from corelic.codecs.base import CodecSpec
+from corelic.codecs import peers, store
+from corelic.codecs.base import CodecSpec, ImageCodec
 from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.limits import DEFAULT_QUALITY
@@ -18,7 +19,7 @@ from corelic.codecs.passes import Progress, silent
 from corelic.codecs.registry import list_specs
 from corelic.codecs.targets import encode_to_psnr, encode_to_size
 from corelic.entropy import container
-from corelic.errors import NotACorelicFileError, TargetError
+from corelic.errors import NotACorelicFileError, PictureWarning, TargetError, UnknownCodecError
 from corelic.media import Picture, read_picture
 from corelic.media.reading import from_image, load_image, open_image
 
@@ -89,6 +90,12 @@ def encode(
         picture = Picture.from_image(picture)
     if strip:
         picture = picture.stripped()
+    peer = peers.find(codec)
+    if peer is not None:
+        if (target_bpp, target_bytes, target_psnr_db) != (None, None, None):
+            raise TargetError("that target", f"{codec} has none; give it a quality")
+        quality = DEFAULT_QUALITY if quality is None else quality
+        return peer.encode(_for_peer(picture, codec), quality)
     opened, show = open_codec(codec, device), progress or silent
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
@@ -108,6 +115,25 @@ def encode(
     return opened.encode(picture, quality, memory_bytes=memory_bytes, progress=show)
 
 
+def open_image_codec(name: str, device: str = "auto") -> ImageCodec:
+    """Learned or classical, by name, or a weights file's path; UnknownCodecError names all."""
+    peer = peers.find(name)
+    if peer is not None:
+        return peer
+    try:
+        return open_codec(name, device)
+    except UnknownCodecError as error:
+        raise UnknownCodecError(name, (*error.known, *peers.PEERS)) from None
+
+
+def _for_peer(picture: Picture, name: str) -> Picture:
+    """8 bits of colour: what peers are compared by. PictureWarning where that loses something."""
+    if picture.alpha is not None or picture.bit_depth > 8:
+        message = f"as {name} is used here, it keeps neither transparency nor more than 8 bits"
+        warnings.warn(message, PictureWarning, stacklevel=3)
+    return Picture(picture.in_8_bits().pixels)
+
+
 def decode(
     data: bytes,
     *,
@@ -117,6 +143,9 @@ def decode(
     memory_bytes: int,
     progress: Progress | None,
 ) -> Image.Image:
+    peer = None if codec is None else peers.find(codec)
+    if peer is not None:
+        return peer.decode(data).to_image()
     image = _classical(data, max_pixels)
     if image is not None:
         load_image(image, DATA)
@@ -133,6 +162,9 @@ def decode_picture(
     memory_bytes: int,
     progress: Progress | None,
 ) -> Picture:
+    peer = None if codec is None else peers.find(codec)
+    if peer is not None:
+        return peer.decode(data)
     image = _classical(data, max_pixels)
     if image is not None:
         return from_image(image, DATA)

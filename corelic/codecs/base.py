@@ -99,8 +99,26 @@ class Reconstruction:
         return self.latent_bits + self.hyper_bits
 
 
+@dataclass(frozen=True, slots=True)
+class CodecFacts:
+    """What a codec says about itself, for file names, legends and results."""
+
+    name: str  # that opens it again
+    title: str  # for people
+    suffix: str  # of its files
+    colour: str  # what becomes of RGB samples: matrix, range, sampling
+    scale: str  # what quality 0 … 100 is in the codec's own terms
+    version: str  # of all that decides its bytes; weights count
+    qualities: tuple[float, ...]  # that cover its useful range, ascending
+    in_process: bool  # else each call starts a program, and its time includes that
+
+
 class ImageCodec(ABC):
     """Pictures to complete files and back."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> CodecFacts: ...
 
     @abstractmethod
     def encode(self, picture: Picture, quality: float) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from corelic.codecs.base import ImageCodec
+from corelic.codecs.base import CodecFacts, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
 from corelic.codecs.learned import Latents, pad
 from corelic.codecs.limits import MEMORY_BYTES
@@ -44,6 +45,8 @@ from corelic.errors import (
 from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
+SUFFIX = ".clc"
+SWEEP = tuple(10.0 * step for step in range(11))  # of benchmarks
 DEVICES = ("auto", "cpu", "cuda")
 PADDING_ALLOWED = 2**18  # pixels; 1,000,000 × 1 would be padded to 64 megapixels
 
@@ -97,6 +100,20 @@ class FileCodec(ImageCodec):
         # Weights are cached and shared: moving them would pull them from under another codec.
         shared = device.type == "cpu"
         self.codec = weights.codec if shared else copy.deepcopy(weights.codec).to(device)
+
+    @property
+    def facts(self) -> CodecFacts:
+        spec = self.codec.spec
+        return CodecFacts(
+            name=spec.full_name,
+            title=spec.full_name,
+            suffix=SUFFIX,
+            colour="RGB",
+            scale=f"log-linear in λ, {spec.lambda_min:g} … {spec.lambda_max:g}",
+            version=f"weights {self.weights.fingerprint.hex()}, corelic {version('corelic')}",
+            qualities=SWEEP,
+            in_process=True,
+        )
 
     def encode(
         self,

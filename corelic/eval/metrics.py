@@ -14,6 +14,7 @@ from scipy.ndimage import correlate1d
 from corelic.errors import PictureError
 
 PEAK = 255
+LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709-6, of R, G, B
 
 # Wang, Simoncelli & Bovik, "Multiscale structural similarity for image quality assessment",
 # Asilomar 2003: section 3.2 for the weights; window and constants are those of SSIM.
@@ -27,11 +28,39 @@ Pixels = NDArray[np.unsignedinteger[Any]]  # uint8; anything else is refused
 Plane = NDArray[np.float64]
 
 
+def mse(a: Pixels, b: Pixels) -> float:
+    """(H, W) or (H, W, 3) uint8 -> mean of squared differences over all samples."""
+    _check(a, b)
+    return float(np.square(a.astype(np.float64) - b).mean())
+
+
+def luma_mse(a: Pixels, b: Pixels) -> float:
+    """(H, W, 3) uint8 -> the same over luma of BT.709, unrounded; grey is its own luma."""
+    _check(a, b)
+    difference = a.astype(np.float64) - b
+    luma = difference if difference.ndim == 2 else difference @ LUMA
+    return float(np.square(luma).mean())
+
+
+def mse_as_db(mean_squared_error: float) -> float:
+    """On the scale of PSNR at 8 bits; inf for 0."""
+    if not mean_squared_error:
+        return math.inf
+    return 10 * math.log10(PEAK**2 / mean_squared_error)
+
+
 def psnr_db(a: Pixels, b: Pixels) -> float:
     """(H, W) or (H, W, 3) uint8 -> dB, from one MSE over all samples; inf if they are equal."""
+    return mse_as_db(mse(a, b))
+
+
+def ssim(a: Pixels, b: Pixels) -> float | None:
+    """(H, W) or (H, W, 3) uint8 -> [-1, 1], the mean over channels; None under 11 pixels a side."""
     _check(a, b)
-    mse = float(np.square(a.astype(np.float64) - b).mean())
-    return 10 * math.log10(PEAK**2 / mse) if mse else math.inf
+    if min(a.shape[:2]) < WINDOW_PX:
+        return None
+    planes = (np.atleast_3d(x).transpose(2, 0, 1).astype(np.float64) for x in (a, b))
+    return float(np.mean([_ssim(*pair)[0] for pair in zip(*planes, strict=True)]))
 
 
 def ms_ssim(a: Pixels, b: Pixels) -> float | None:

@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from corelic.errors import CorelicError
@@ -63,11 +64,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A codec's points, in any order."""
+    """A codec's points, in any order; where they are known, those of each picture, by its name."""
 
     name: str
     points: tuple[Point, ...]
     description: str = ""
+    pictures: tuple[Curve, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,39 @@ class BdRate:
     low_db: float
     high_db: float
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """BD-rates of single pictures: what the figure of the mean curve hides.
+
+    percents  by picture, in the order of the curve
+    left_out  pictures whose curves cannot be compared, with the reason
+    """
+
+    percents: tuple[tuple[str, float], ...]
+    left_out: tuple[tuple[str, str], ...]
+
+    @property
+    def quartiles(self) -> tuple[float, float, float, float, float]:
+        """Least, first quartile, median, third quartile, greatest; nan where there is none."""
+        values = [percent for _, percent in self.percents] or [math.nan]
+        low, first, median, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
+        return low, first, median, third, high
+
+
+def bd_rates_by_picture(anchor: Curve, curve: Curve, *, metric: Metric = "psnr") -> Distribution:
+    """One BD-rate for each picture that both curves have."""
+    anchors = {picture.name: picture for picture in anchor.pictures}
+    percents, left_out = [], []
+    for picture in curve.pictures:
+        if picture.name in anchors:
+            try:
+                found = bd_rate(anchors[picture.name], picture, metric=metric)
+                percents.append((picture.name, found.percent))
+            except CurveError as error:
+                left_out.append((picture.name, error.reason))
+    return Distribution(tuple(percents), tuple(left_out))
 
 
 def bd_rate(
@@ -117,31 +152,47 @@ def read_curve(path: Path) -> Curve:
     """From a file in CompressAI's layout, whatever else is in it; CurveError for any other."""
     data = read_file(path)
     try:
-        content = json.loads(data)
-        results = content["results"]
-        missing = [None] * len(results["bpp"])
-        rows = zip(
-            results["bpp"],
-            results.get("psnr-rgb", missing),
-            results.get("ms-ssim-rgb", missing),
-            strict=True,
-        )
-        points = tuple(Point(float(row[0]), *map(_number, row[1:])) for row in rows)
-        return Curve(str(content["name"]), points, str(content.get("description", "")))
+        return _curve(json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"is not a rate–distortion curve in CompressAI's layout ({error!r})"
         raise CurveError(str(path), f"{reason}; that has a name and results with bpp") from error
 
 
+def _curve(content: Any) -> Curve:
+    results = content["results"]
+    missing = [None] * len(results["bpp"])
+    rows = zip(
+        results["bpp"],
+        results.get("psnr-rgb", missing),
+        results.get("ms-ssim-rgb", missing),
+        strict=True,
+    )
+    return Curve(
+        name=str(content["name"]),
+        points=tuple(Point(float(row[0]), *map(_number, row[1:])) for row in rows),
+        description=str(content.get("description", "")),
+        # Ours, which other readers of the layout pass over.
+        pictures=tuple(_curve(picture) for picture in content.get("curve_per_picture", ())),
+    )
+
+
 def to_json(curve: Curve) -> dict[str, Any]:
-    """CompressAI's layout, for `json.dumps`; what no point has is left out."""
+    """CompressAI's layout, for `json.dumps`; what no point has is left out, infinity is null."""
     columns: dict[str, list[float | None]] = {
         "bpp": [point.rate_bpp for point in curve.points],
-        "psnr-rgb": [point.psnr_db for point in curve.points],
+        "psnr-rgb": [_finite(point.psnr_db) for point in curve.points],
         "ms-ssim-rgb": [point.ms_ssim for point in curve.points],
     }
     results = {key: values for key, values in columns.items() if set(values) != {None}}
-    return {"name": curve.name, "description": curve.description, "results": results}
+    content: dict[str, Any] = {"name": curve.name, "description": curve.description}
+    content["results"] = results
+    if curve.pictures:
+        content["curve_per_picture"] = [to_json(picture) for picture in curve.pictures]
+    return content
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _number(value: object) -> float | None:

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 
 from corelic.errors import PictureError
-from corelic.eval.metrics import MS_SSIM_MIN_PX, ms_ssim, ms_ssim_db, psnr_db
+from corelic.eval.metrics import (
+    MS_SSIM_MIN_PX,
+    luma_mse,
+    ms_ssim,
+    ms_ssim_db,
+    mse,
+    mse_as_db,
+    psnr_db,
+    ssim,
+)
 from corelic.media import Picture
 
 Pixels = NDArray[np.uint8]
@@ -122,3 +132,28 @@ def test_unlike_pictures_are_refused(a: Pixels, b: Pixels) -> None:
     for measure in (psnr_db, ms_ssim):
         with pytest.raises(PictureError, match="the pictures"):
             measure(a, b)
+
+
+def test_ssim_agrees_with_scikit_image() -> None:
+    from skimage.metrics import structural_similarity
+
+    one, other = data.astronaut()[:120, :150], data.astronaut()[2:122, 1:151]
+    for a, b in ((one, other), (one[..., 0], other[..., 0])):
+        expected = structural_similarity(
+            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255,
+            channel_axis=2 if a.ndim == 3 else None, truncate=3.34,
+        )  # fmt: skip
+        # Theirs crops the same border of five pixels that our window does not fit into.
+        assert ssim(a, b) == pytest.approx(expected, abs=1e-6)
+    assert ssim(one[:10], other[:10]) is None
+
+
+def test_luma_is_what_the_eye_sees() -> None:
+    black = np.zeros((2, 2, 3), np.uint8)
+    grey = np.full((2, 2, 3), 10, np.uint8)
+    assert luma_mse(black, grey) == pytest.approx(100)
+    blue = np.zeros((2, 2, 3), np.uint8)
+    blue[..., 2] = 10
+    assert luma_mse(black, blue) == pytest.approx((0.0722 * 10) ** 2)
+    assert mse_as_db(mse(black, blue)) == psnr_db(black, blue)
+    assert luma_mse(blue[..., 2], black[..., 2]) == pytest.approx(100)

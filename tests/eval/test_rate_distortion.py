@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from numpy.polynomial import Polynomial
 
+from corelic.eval import published
 from corelic.eval.rate_distortion import (
     Curve,
     CurveError,
     Point,
     bd_rate,
+    bd_rates_by_picture,
     read_curve,
     to_json,
 )
 
-ANCHORS = Path(__file__).parents[2] / "benchmarks" / "anchors"
-VTM = read_curve(ANCHORS / "kodak-vtm.json")
+VTM = published.find("kodak/cai-vtm")
+BPG = published.find("kodak/cai-bpg-444-x265-ycbcr")
 
 
 def scaled(curve: Curve, factor: float, name: str = "scaled") -> Curve:
@@ -39,10 +41,20 @@ def line(*points: tuple[float, float], name: str = "line") -> Curve:
 @pytest.mark.parametrize(
     ("name", "percent"),
     # Known before this module was there, from another implementation.
-    [("kodak-bpg", 22.0), ("kodak-cheng2020-anchor", 3.68), ("kodak-vtm", 0)],
+    [
+        ("dcae", -16.98),
+        ("mlicplusplus", -15.02),
+        ("tcm-large", -11.73),
+        ("cai-paper-elic2022-mse", -7.02),
+        ("cai-compressai-cheng2020-anchor-mse-cuda", 3.68),
+        ("cai-compressai-mbt2018-mse-cuda", 11.0),
+        ("cai-bpg-444-x265-ycbcr", 22.0),
+        ("cai-jpeg", 208.5),
+        ("cai-vtm", 0),
+    ],
 )
 def test_published_curves_have_their_known_distance(name: str, percent: float) -> None:
-    found = bd_rate(VTM, read_curve(ANCHORS / f"{name}.json"))
+    found = bd_rate(VTM, published.find(f"kodak/{name}"))
     assert found.percent == pytest.approx(percent, abs=0.05)
 
 
@@ -53,8 +65,7 @@ def test_a_scaled_rate_is_its_factor(metric: str) -> None:
 
 
 def test_both_ways_cancel() -> None:
-    bpg = read_curve(ANCHORS / "kodak-bpg.json")
-    there, back = bd_rate(VTM, bpg), bd_rate(bpg, VTM)
+    there, back = bd_rate(VTM, BPG), bd_rate(BPG, VTM)
     assert (1 + there.percent / 100) * (1 + back.percent / 100) == pytest.approx(1)
     assert (there.low_db, there.high_db) == (back.low_db, back.high_db)
 
@@ -74,8 +85,7 @@ def test_without_an_interval_all_of_the_overlap_counts() -> None:
 
 
 def test_four_points_agree_with_the_polynomial_of_the_original_method() -> None:
-    bpg = read_curve(ANCHORS / "kodak-bpg.json")
-    curves = [Curve(curve.name, curve.points[2:6]) for curve in (VTM, bpg)]
+    curves = [Curve(curve.name, curve.points[2:6]) for curve in (VTM, BPG)]
     found = bd_rate(curves[0], curves[1])
     means = []
     for curve in curves:
@@ -91,6 +101,46 @@ def test_four_points_agree_with_the_polynomial_of_the_original_method() -> None:
 
 def test_the_order_of_points_does_not_matter() -> None:
     assert bd_rate(VTM, Curve("reversed", VTM.points[::-1])).percent == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", ["dcae", "cai-jpeg", "cai-webp", "mlicplusplus"])
+def test_another_implementation_agrees(name: str) -> None:
+    bjontegaard = pytest.importorskip("bjontegaard", reason="needs pip install bjontegaard")
+    curve = published.find(f"kodak/{name}")
+    columns = [
+        column
+        for one in (VTM, curve)
+        for column in ([p.rate_bpp for p in one.points], [p.psnr_db for p in one.points])
+    ]
+    expected = bjontegaard.bd_rate(
+        *columns, method="pchip", require_matching_points=False, min_overlap=0
+    )
+    assert bd_rate(VTM, curve).percent == pytest.approx(expected, abs=0.01)
+
+
+# Picture by picture
+
+
+def with_pictures(curve: Curve, **factors: float) -> Curve:
+    pictures = tuple(scaled(curve, factor, name) for name, factor in factors.items())
+    return replace(curve, pictures=pictures)
+
+
+def test_each_picture_has_a_bd_rate_of_its_own() -> None:
+    anchor = with_pictures(VTM, boat=1, cat=1, dog=2, extra=1)
+    found = bd_rates_by_picture(anchor, with_pictures(VTM, boat=2, cat=0.5, dog=2, other=7))
+    assert [name for name, _ in found.percents] == ["boat", "cat", "dog"]
+    assert [percent for _, percent in found.percents] == pytest.approx([100, -50, 0])
+    assert found.quartiles == pytest.approx((-50, -25, 0, 50, 100))
+
+
+def test_a_picture_that_cannot_be_compared_is_named() -> None:
+    hard = Curve("hard", (Point(1, 60), Point(2, 61)))
+    found = bd_rates_by_picture(
+        replace(VTM, pictures=(replace(VTM, name="hard"),)), replace(VTM, pictures=(hard,))
+    )
+    assert found.percents == () and found.left_out[0][0] == "hard"
+    assert all(math.isnan(value) for value in found.quartiles)
 
 
 # What makes a figure doubtful, and what forbids it
@@ -146,7 +196,12 @@ def test_nothing_is_extrapolated(interval_db: tuple[float, float]) -> None:
 
 
 def test_a_curve_survives_its_file(tmp_path: Path) -> None:
-    for curve in (VTM, line((30, 0), (31, 1)), Curve("mixed", (Point(1, None, 0.9), Point(2, 30)))):
+    for curve in (
+        VTM,
+        with_pictures(BPG, a=1, b=2),
+        line((30, 0), (31, 1)),
+        Curve("mixed", (Point(1, None, 0.9), Point(2, 30))),
+    ):
         path = tmp_path / "curve.json"
         path.write_text(json.dumps(to_json(curve)))
         assert read_curve(path) == curve
@@ -154,6 +209,25 @@ def test_a_curve_survives_its_file(tmp_path: Path) -> None:
 
 def test_what_was_not_measured_is_left_out() -> None:
     assert to_json(line((30, 0)))["results"] == {"bpp": [1.0], "psnr-rgb": [30]}
+
+
+def test_a_lossless_point_has_no_number_in_json() -> None:
+    content = to_json(Curve("both", (Point(1, 40), Point(9, math.inf))))
+    assert content["results"]["psnr-rgb"] == [40, None]
+
+
+@pytest.mark.parametrize("name", published.names())
+def test_a_published_curve_says_where_it_is_from(name: str) -> None:
+    assert len(published.find(name).points) >= 2
+    path = Path(published.__file__).parent / "curves" / f"{name}.json"
+    meta = json.loads(path.read_text())["meta"]
+    assert meta["dataset"] == name.split("/")[0] and "github.com/" in meta["source"]
+    assert meta["licence"].partition(",")[0] in {"MIT", "Apache-2.0", "BSD-3-Clause-Clear"}
+
+
+def test_a_misspelt_curve_gets_a_hint() -> None:
+    with pytest.raises(CurveError, match="did you mean 'kodak/dcae'"):
+        published.find("kodak/dcea")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("corelic", "torch", "numpy", "scipy", "pillow", "constriction", "compressai")
+PACKAGES = (
+    *("corelic", "torch", "numpy", "scipy", "pillow", "constriction", "compressai"),
+    *("pillow-jxl-plugin", "av", "imageio-ffmpeg"),
+)
 
 
 def machine(device: str = "cpu") -> dict[str, object]:
@@ -35,6 +38,6 @@ def _versions() -> dict[str, str]:
     for package in PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # compressai is not needed everywhere
+        except PackageNotFoundError:  # not all are needed everywhere
             continue
     return found

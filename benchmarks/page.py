@@ -1,0 +1,155 @@
+"""docs/benchmarks.md: our codec beside every peer, measured in one run, and beside the published.
+
+    python benchmarks/page.py --pictures $CORELIC_DATA/kodak
+
+Goes on with build/kodak-bench where it was interrupted, makes the report there, and writes the page
+from what it finds. All figures on the page come from the run; nothing is typed in.
+"""
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.progress import Progress
+
+from corelic.eval import bench, published, report, results
+from corelic.eval.engines import Processes, Serial
+from corelic.eval.rate_distortion import bd_rate
+from corelic.eval.results import Plan, Results
+from corelic.jobs import atomic_write
+
+ROOT = Path(__file__).parents[1]
+CODECS = ("swift", "jpeg", "jpeg-420", "webp", "avif", "avif-420", "jpeg2000", "jxl", "x265")
+CODECS += ("vvenc", "libaom")
+ANCHOR = "kodak/cai-vtm"
+REFERENCE = "jpeg"  # of times
+PUBLISHED = (
+    *("kodak/dcae", "kodak/mlicplusplus", "kodak/tcm-large", "kodak/cai-paper-elic2022-mse"),
+    *("kodak/cai-compressai-cheng2020-anchor-mse-cuda", "kodak/cai-compressai-mbt2018-mse-cuda"),
+    *("kodak/cai-compressai-bmshj2018-hyperprior-mse-cuda", "kodak/cai-bpg-444-x265-ycbcr"),
+    *("kodak/cai-webp", "kodak/cai-jpeg2000", "kodak/cai-jpeg"),
+)
+
+
+def rate_table(found: Results) -> Iterable[str]:
+    """Measured and published together, best first."""
+    rates = {row.curve: row for row in found.run.bd_rates if row.metric == "psnr"}
+    similar = {row.curve: row.rate for row in found.run.bd_rates if row.metric == "ms-ssim"}
+    lines = []
+    for facts in found.run.codecs:
+        row, ms_ssim = rates[facts.name], similar[facts.name]
+        if row.rate is None:
+            lines.append((float("inf"), f"| `{facts.name}` | {row.reason} | | | |"))
+            continue
+        name = f"**{facts.title}** (`{facts.name}`)"
+        second = f"{ms_ssim.percent:+.1f} %" if ms_ssim else ""
+        where = f"{row.rate.low_db:.1f} … {row.rate.high_db:.1f} dB"
+        line = f"| {name} | measured here | {row.rate.percent:+.1f} % | {where} | {second} |"
+        lines.append((row.rate.percent, line))
+    anchor = published.find(ANCHOR)
+    for name in PUBLISHED:
+        curve = published.find(name)
+        rate = bd_rate(anchor, curve)
+        where = f"{rate.low_db:.1f} … {rate.high_db:.1f} dB"
+        line = f"| {curve.name} (`{name}`) | published | {rate.percent:+.2f} % | {where} | |"
+        lines.append((rate.percent, line))
+    yield "| codec | | BD-rate, PSNR | over | BD-rate, MS-SSIM |"
+    yield "|---|---|---:|---:|---:|"
+    yield from (line for _, line in sorted(lines))
+
+
+def time_table(found: Results) -> Iterable[str]:
+    """As ratios, because seconds are those of one machine on one day."""
+    costs = {cost.codec: cost for cost in found.costs}
+    reference = costs[REFERENCE]
+    yield f"| codec | encode, × {REFERENCE} | decode, × {REFERENCE} | on one core | | memory |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for facts in found.run.codecs:
+        cost = costs[facts.name]
+        pairs = (
+            (cost.encode_s, reference.encode_s),
+            (cost.decode_s, reference.decode_s),
+            (cost.encode_one_core_s, reference.encode_one_core_s),
+            (cost.decode_one_core_s, reference.decode_one_core_s),
+        )
+        ratios = ["" if not a or not b else f"{a / b:,.1f}" for a, b in pairs]
+        memory = "" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e6:,.0f} MB"
+        star = "" if cost.in_process else " *"
+        yield f"| {facts.title}{star} | {' | '.join(ratios)} | {memory} |"
+
+
+def page(found: Results) -> str:
+    run = found.run
+    machine = run.machine
+    codecs = "\n".join(
+        f"- `{facts.name}`: {facts.colour}; {facts.scale}; {facts.version}" for facts in run.codecs
+    )
+    reference = next(cost for cost in found.costs if cost.codec == REFERENCE)
+    unit = (
+        f"{REFERENCE} takes {reference.encode_s:.3f} s per megapixel to encode and "
+        f"{reference.decode_s:.3f} s to decode"
+        if reference.encode_s and reference.decode_s
+        else "times were not measured"
+    )
+    rates, times = "\n".join(rate_table(found)), "\n".join(time_table(found))
+    return f"""# Benchmarks
+
+Made by `python benchmarks/page.py`; do not edit. What the words mean is in [bench.md](bench.md).
+
+{len(run.averaged)} pictures of Kodak. Rate is that of whole files, PSNR and MS-SSIM are those of
+decoded 8-bit RGB, and each {run.plan.average} counts the same. BD-rate is pchip against
+`{ANCHOR}`: how much more rate is needed at equal quality. It depends on where it is taken, so the
+interval stands beside it. Published curves are their authors' figures: often without rounding to
+8 bits, and each codec at a few rates only.
+
+## Rate at equal quality
+
+{rates}
+
+## Time and memory
+
+On {machine["cpu"]}, {machine["cores"]} cores; {unit}. Ratios to that are means over
+{run.plan.sample} pictures at {bench.TIMED_QUALITIES} qualities, each the median of
+{run.plan.rounds} rounds after one to warm up. Memory is that of a whole fresh process, Python
+and libraries included.
+
+{times}
+
+\\* a program of its own, whose start counts in.
+
+## What was measured
+
+{codecs}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    data = os.environ.get("CORELIC_DATA")
+    pictures = Path(data) / "kodak" if data else None
+    parser.add_argument("--pictures", type=Path, default=pictures, required=pictures is None)
+    parser.add_argument("--codecs", default=",".join(CODECS))
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "kodak-bench")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    plan = Plan(codecs=tuple(given.codecs.split(",")), anchor=ANCHOR)
+    engine = Serial() if given.jobs == 1 else Processes(given.jobs)
+    with Progress() as bar:
+        task = bar.add_task("")
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
+
+        outcome = bench.run(plan, [given.pictures], given.results, engine=engine, progress=show)
+    for failure in outcome.failures:
+        print(f"failed: {failure}")
+    report.write(given.results, given.results / "report", also=PUBLISHED)
+    found = results.read(given.results)
+    atomic_write(given.page, page(found).encode(), overwrite=True)
+    print(f"{given.page}\n{given.results / 'report' / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()

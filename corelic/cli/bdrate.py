@@ -1,0 +1,83 @@
+"""corelic bdrate"""
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from rich.console import Console
+from rich.table import Table
+from typer import Argument, BadParameter, Exit, Option
+
+from corelic.cli import options
+from corelic.cli.show import print_json
+
+
+def _print_list(given: bool) -> None:
+    from corelic.eval import published
+
+    if given:
+        print("\n".join(published.names()))
+        raise Exit
+
+
+def bdrate(
+    curves: Annotated[
+        list[str], Argument(help="Files or published curves; the last one is the anchor.")
+    ],
+    metric: Annotated[
+        Literal["psnr", "ms-ssim"], Option(help="What is equal; MS-SSIM counts in dB, too.")
+    ] = "psnr",
+    as_json: options.Json = False,
+    _: Annotated[
+        bool,
+        Option("--list", callback=_print_list, is_eager=True, help="Name the published curves."),
+    ] = False,
+) -> None:
+    """Compare rate–distortion curves: how much more rate each needs than the last one.
+
+    A curve is a file in CompressAI's layout, as `corelic bench` writes it, or one that was
+    published and ships with corelic. Where both know single pictures, their quartiles follow.
+
+    \b
+    Examples:
+      corelic bdrate kodak/dcae kodak/cai-vtm
+      corelic bdrate results/curves/swift-1.json kodak/dcae
+      corelic bdrate --list
+    """
+    from corelic.eval import published
+    from corelic.eval.rate_distortion import bd_rate, bd_rates_by_picture
+
+    *sources, last = curves
+    if not sources:
+        raise BadParameter("give at least two curves; the last one is the anchor")
+    anchor = published.find(last)
+    found = []
+    for source in sources:
+        curve = published.find(source)
+        pictures = bd_rates_by_picture(anchor, curve, metric=metric)
+        found.append((source, bd_rate(anchor, curve, metric=metric), pictures))
+    if as_json:
+        print_json(
+            [
+                {"curve": source, "anchor": last, "metric": metric}
+                | asdict(rate)
+                | {"pictures": dict(pictures.percents)}
+                for source, rate, pictures in found
+            ]
+        )
+        return
+    each = any(pictures.percents for _, _, pictures in found)
+    columns = ["curve", "BD-rate", "over"]
+    table = Table(*columns, *(["pictures: least … median … most"] if each else []))
+    for source, rate, pictures in found:
+        least, _first, median, _third, most = pictures.quartiles
+        cells = [source, f"{rate.percent:+.2f} %", f"{rate.low_db:.2f} … {rate.high_db:.2f} dB"]
+        if pictures.percents:
+            cells.append(f"{least:+.1f} … {median:+.1f} … {most:+.1f} %")
+        table.add_row(*cells)
+    Console().print(table)
+    print(f"anchor: {last}, {metric}, pchip")
+    for source, rate, pictures in found:
+        for warning in rate.warnings:
+            print(f"mind, {source}: {warning}")
+        for name, reason in pictures.left_out:
+            print(f"left out, {source}, {name}: {reason}")

@@ -1,0 +1,134 @@
+"""corelic bench"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from typer import Argument, BadParameter, Option
+
+import corelic
+from corelic.cli import options
+from corelic.jobs import JobsFailedError, show_error
+
+if TYPE_CHECKING:
+    from corelic.eval.results import Results
+
+
+def bench(
+    sources: Annotated[list[Path], Argument(help="Folders of pictures, or pictures.")],
+    output: Annotated[
+        Path, Option("--output", "-o", help="Folder of results; a run goes on where it was.")
+    ] = Path("bench"),
+    codecs: Annotated[
+        str, Option(help="As in swift,avif:speed=6,webp; anything that --codec takes.")
+    ] = f"{corelic.DEFAULT_CODEC},avif,webp,jpeg",
+    qualities: Annotated[
+        str | None, Option(help="As in 10,50,90; default: those that each codec declares.")
+    ] = None,
+    anchor: Annotated[
+        str | None,
+        Option(help="A codec of the run, or a published curve; default: the last codec."),
+    ] = None,
+    average: Annotated[
+        Literal["picture", "pixel"], Option(help="What counts the same in an average.")
+    ] = "picture",
+    sample: Annotated[
+        int, Option(min=0, help="So many pictures are timed, and shown in the report.")
+    ] = 2,
+    rounds: Annotated[int, Option(min=1, help="A time is the median of so many.")] = 3,
+    jobs: Annotated[int, Option("--jobs", min=1, help="Processes, or Ray's workers.")] = 1,
+    engine: Annotated[
+        Literal["local", "ray"], Option(help="Processes here, or a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, Option(help="Of the cluster; default: one on this machine.")
+    ] = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Measure codecs on pictures: rate, distortion, time and memory, all in one run.
+
+    Interrupt it as you like: the same command goes on. Then see `corelic report`.
+
+    \b
+    Examples:
+      corelic bench photos/ --codecs swift,avif,webp,jpeg,jxl
+      corelic bench kodak/ -o results --anchor kodak/cai-vtm --jobs 4
+      corelic bench photos/ --engine ray --ray-address auto --jobs 64
+    """
+    from corelic.eval import bench, results
+    from corelic.eval.engines import Engine, Processes, Ray, Serial
+
+    names = tuple(dict.fromkeys(part.strip() for part in codecs.split(",") if part.strip()))
+    if not names:
+        raise BadParameter("name at least one codec with --codecs")
+    plan = results.Plan(
+        codecs=names,
+        anchor=anchor or names[-1],
+        qualities=_numbers(qualities) if qualities else None,
+        average=average,
+        device=device,
+        sample=sample,
+        rounds=rounds,
+    )
+    if plan.anchor not in names:
+        results.find_anchor(plan.anchor, ())  # a misspelt one is said now
+    workers: Engine = Serial() if jobs == 1 else Processes(jobs)
+    if engine == "ray":
+        workers = Ray(jobs, ray_address)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_interactive) as bar:
+        task = bar.add_task("")
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
+
+        outcome = bench.run(plan, sources, output, engine=workers, progress=show)
+    for failure in outcome.failures:
+        show_error(str(failure), console)
+    _show(outcome.results, Console())
+    print(f"all figures: {output}; for plots and a page: corelic report {output}")
+    if outcome.failures:
+        left_out = [p.name for p in outcome.results.run.pictures if not p.averaged]
+        if left_out:
+            print(f"left out of every average: {', '.join(left_out)}")
+        tried = len(outcome.failures) + len(outcome.results.run.averaged)
+        raise JobsFailedError(outcome.failures, tried)
+
+
+def _show(found: Results, console: Console) -> None:
+    run = found.run
+    columns = "BD-rate", "over", "encode", "decode", "one core", "", "memory"
+    title = f"{len(run.averaged)} pictures, anchor {run.plan.anchor}, PSNR"
+    table = Table("codec", *columns, title=title)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rates = {row.curve: row.rate for row in run.bd_rates if row.metric == "psnr"}
+    for cost in found.costs:
+        rate = rates[cost.codec]
+        times = cost.encode_s, cost.decode_s, cost.encode_one_core_s, cost.decode_one_core_s
+        table.add_row(
+            cost.codec,
+            f"{rate.percent:+.1f} %" if rate else "none",
+            f"{rate.low_db:.1f} … {rate.high_db:.1f} dB" if rate else "",
+            *("" if time is None else f"{time:.3f} s" for time in times),
+            "" if cost.peak_bytes is None else f"{cost.peak_bytes / 1e6:,.0f} MB",
+        )
+    console.print(table)
+    print("times are per megapixel: encode and decode with all cores, then with one")
+    for row in run.bd_rates:
+        for warning in (*row.warnings, *filter(None, [row.reason])):
+            print(f"mind, {row.curve}, {row.metric}: {warning}")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError:
+        raise BadParameter(f"--qualities is {text!r}; give numbers, as in 10,50,90") from None
+    if not all(0 <= quality <= 100 for quality in found):
+        raise BadParameter("--qualities go from 0 to 100")
+    return found

@@ -1,0 +1,31 @@
+"""Curves that others published, by name: `kodak/dcae`. Sources and licences are in `curves/`."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+
+from corelic.eval.rate_distortion import Curve, CurveError, read_curve
+
+
+def names() -> tuple[str, ...]:
+    """All of them, as `set/curve`, sorted."""
+    return tuple(sorted(_paths()))
+
+
+def find(source: str) -> Curve:
+    """A published curve by name, else the file of that path; CurveError with a hint."""
+    paths = _paths()
+    if source in paths:  # a file cannot shadow a name
+        return read_curve(paths[source])
+    if Path(source).exists():
+        return read_curve(Path(source))
+    close = get_close_matches(source, paths, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else "corelic bdrate --list names what there is"
+    raise CurveError(source, f"is neither a file nor a published curve; {hint}")
+
+
+def _paths() -> dict[str, Path]:
+    folder = Path(str(resources.files("corelic.eval"))) / "curves"
+    return {f"{path.parent.name}/{path.stem}": path for path in folder.glob("*/*.json")}

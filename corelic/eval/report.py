@@ -1,0 +1,138 @@
+"""A finished benchmark as a page to explore and plots to print.
+
+results ─► index.html        curves, BD-rates, times, pictures side by side; needs nothing else
+        └► psnr.png, .svg    and the same for MS-SSIM, where it was measured
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from corelic.errors import CorelicError, MissingPartError
+from corelic.eval import published, results
+from corelic.eval.plots import pairs, plot, style
+from corelic.eval.rate_distortion import Curve
+from corelic.eval.results import METRICS, Results
+from corelic.jobs import atomic_write
+
+
+def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
+    """From the results in `folder`, with the published curves (or files) `also`; what it wrote.
+
+    Raises CorelicError: ResultsError, CurveError, MissingPartError.
+    """
+    found = results.read(folder)
+    anchor = found.run.plan.anchor
+    own = {curve.name for curve in found.curves}
+    others = [name for name in dict.fromkeys([*also, anchor]) if name not in own]
+    titles = {facts.name: facts.title for facts in found.run.codecs}
+    curves = [(titles[curve.name], curve) for curve in found.curves]
+    for name in others:
+        other = published.find(name)
+        # Under the name it is asked for by, which is unique.
+        curves.append((f"{other.name} ({name})", Curve(name, other.points, other.description)))
+    out.mkdir(parents=True, exist_ok=True)
+    title = f"{len(found.run.averaged)} pictures"
+    files = {"index.html": page(folder, found, curves).encode()}
+    for metric in METRICS:
+        if any(pairs(curve, metric) for _, curve in curves):
+            files[f"{metric}.png"] = plot(curves, metric, "png", title=title)
+            files[f"{metric}.svg"] = plot(curves, metric, "svg", title=title)
+    for name, data in files.items():
+        atomic_write(out / name, data, overwrite=True)
+    return [out / name for name in files]
+
+
+def page(folder: Path, found: Results, curves: Sequence[tuple[str, Curve]]) -> str:
+    """The whole page, with its program, its data and its pictures inside."""
+    data = json.dumps(_data(folder, found, curves), ensure_ascii=False, allow_nan=False)
+    parts = {
+        "title": html.escape(f"corelic bench: {len(found.run.averaged)} pictures"),
+        "style": _part("page.css"),
+        "plotly": _plotly(),
+        # In a script element nothing but its end tag is special.
+        "data": data.replace("<", "\\u003c"),
+        "program": _part("page.js"),
+    }
+    before, *marked = _part("page.html").split("{{")
+    return before + "".join(
+        parts[name] + rest for name, _, rest in (part.partition("}}") for part in marked)
+    )
+
+
+def _data(folder: Path, found: Results, curves: Sequence[tuple[str, Curve]]) -> dict[str, Any]:
+    run = found.run
+    anchor = run.plan.anchor
+    rates = {
+        (row.curve, row.metric): row
+        for row in results.bd_rows(anchor, tuple(curve for _, curve in curves), len(run.averaged))
+    }
+    costs = {cost.codec: cost for cost in found.costs}
+    rows = []
+    for place, (label, curve) in enumerate(curves):
+        colour, dash = style(place)
+        rows.append(
+            {
+                "name": curve.name,
+                "label": label,
+                "colour": colour,
+                "dash": {"solid": "solid", "dashed": "dash", "dotted": "dot"}[dash],
+                "points": {metric: pairs(curve, metric) for metric in METRICS},
+                "bd": {metric: _bd(rates[curve.name, metric]) for metric in METRICS},
+                "cost": asdict(costs[curve.name]) if curve.name in costs else None,
+            }
+        )
+    return {
+        "anchor": anchor,
+        "average": run.plan.average,
+        "pictures": len(run.averaged),
+        "machine": run.machine,
+        "failures": [asdict(failure) for failure in run.failures],
+        "left_out": [picture.name for picture in run.pictures if not picture.averaged],
+        "rows": rows,
+        "shown": _shown(folder, found),
+    }
+
+
+def _bd(row: results.BdRow) -> dict[str, Any]:
+    rate = row.rate
+    if rate is None:
+        return {"percent": None, "warnings": [row.reason]}
+    return {
+        "percent": rate.percent,
+        "low_db": rate.low_db,
+        "high_db": rate.high_db,
+        "warnings": row.warnings,
+        "quartiles": row.pictures.quartiles if row.pictures.percents else None,
+    }
+
+
+def _shown(folder: Path, found: Results) -> list[dict[str, Any]]:
+    """Pictures for the viewer; those whose cells were removed are not in it."""
+    pictures = []
+    for place in found.run.shown:
+        try:
+            shown = results.read_shown(folder, place)
+        except (CorelicError, ValueError):
+            continue
+        pictures.append({**asdict(place), **asdict(shown)})
+    return pictures
+
+
+def _part(name: str) -> str:
+    return resources.files("corelic.eval").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise MissingPartError("the page", "plotly", "bench") from error
+    program: str = get_plotlyjs()
+    return program.replace("</script", "<\\/script")

@@ -1,0 +1,246 @@
+"""What a benchmark found, as a folder: written by `bench`, read by `report`, and by other programs.
+
+curves/CODEC.json  CompressAI's layout, and in `curve_per_picture` the same for each picture
+pictures.csv       a line for each codec, picture and quality
+run.json           what was asked, of whom, on what; BD-rates; failures
+costs.json         seconds and bytes of memory: the only figures that differ from run to run
+cells/             results of finished tasks; a run goes on from there
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from corelic.codecs.base import CodecFacts
+from corelic.errors import CorelicError
+from corelic.eval import published
+from corelic.eval.averages import Average
+from corelic.eval.rate_distortion import (
+    BdRate,
+    Curve,
+    CurveError,
+    Distribution,
+    Metric,
+    bd_rate,
+    bd_rates_by_picture,
+    read_curve,
+    to_json,
+)
+from corelic.eval.tasks import Measured, Shown
+from corelic.jobs import atomic_write, read_file
+
+METRICS: tuple[Metric, ...] = ("psnr", "ms-ssim")
+# Of sets that published curves were measured on; an average over other pictures is none of theirs.
+SET_SIZES = {"kodak": 24, "clic-pro-val": 41, "tecnick": 100}
+
+Rows = dict[str, dict[str, dict[float, Measured]]]  # by codec, picture, quality
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked.
+
+    codecs     names, as `open_image_codec` takes them
+    anchor     a codec of the run, a published curve, or a curve's file
+    qualities  the same for all codecs; None: those that each codec declares
+    sample     how many pictures, evenly spread, are timed and shown
+    rounds     of which a time is the median
+    """
+
+    codecs: tuple[str, ...]
+    anchor: str
+    qualities: tuple[float, ...] | None = None
+    average: Average = "picture"
+    device: str = "cpu"
+    sample: int = 2
+    rounds: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    name: str
+    sha256: str
+    width_px: int
+    height_px: int
+    averaged: bool  # else some codec failed on it
+
+
+@dataclass(frozen=True, slots=True)
+class BdRow:
+    """One curve against the anchor; `rate` is None where there is none, and `reason` says why."""
+
+    curve: str
+    anchor: str
+    metric: Metric
+    rate: BdRate | None
+    pictures: Distribution
+    warnings: tuple[str, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Means over what was timed, seconds per megapixel; None where it was not."""
+
+    codec: str
+    encode_s: float | None
+    decode_s: float | None
+    encode_one_core_s: float | None
+    decode_one_core_s: float | None
+    peak_bytes: int | None
+    in_process: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAt:
+    """Where in `cells/` a picture for the viewer is; codec and rate are None of an original."""
+
+    picture: str
+    codec: str | None
+    target_bpp: float | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureText:
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All but curves, rows and costs. `codecs` are those that have a curve."""
+
+    plan: Plan
+    codecs: tuple[CodecFacts, ...]
+    pictures: tuple[PictureFacts, ...]
+    failures: tuple[FailureText, ...]
+    bd_rates: tuple[BdRow, ...]
+    shown: tuple[ShownAt, ...]
+    machine: dict[str, object]
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        return tuple(picture.name for picture in self.pictures if picture.averaged)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    run: Run
+    curves: tuple[Curve, ...]
+    costs: tuple[Cost, ...]
+
+
+class ResultsError(CorelicError, ValueError):
+    """A folder that holds no finished benchmark."""
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder, self.reason = folder, reason
+
+    def __str__(self) -> str:
+        return f"{self.folder} holds no finished benchmark ({self.reason}); run corelic bench first"
+
+
+def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple[BdRow, ...]:
+    """Every curve in every metric; `pictures` is how many the curves average over."""
+    anchor = find_anchor(anchor_name, curves)
+    rows = []
+    for curve in curves:
+        for metric in METRICS:
+            try:
+                rate = bd_rate(anchor, curve, metric=metric)
+            except CurveError as error:
+                nothing = Distribution((), ())
+                rows.append(BdRow(curve.name, anchor_name, metric, None, nothing, (), error.reason))
+                continue
+            each = bd_rates_by_picture(anchor, curve, metric=metric)
+            warnings = (*rate.warnings, *_of_other_sets((anchor_name, curve.name), pictures))
+            rows.append(BdRow(curve.name, anchor_name, metric, rate, each, warnings, None))
+    return tuple(rows)
+
+
+def _of_other_sets(names: tuple[str, str], pictures: int) -> list[str]:
+    """A warning, where one of two curves is not of this run and averages over more pictures."""
+    sizes = {SET_SIZES.get(name.split("/")[0], pictures) for name in names}
+    return [
+        f"one is over {size} pictures, the other over {pictures}: perhaps off by tens of points"
+        for size in sizes - {pictures}
+    ]
+
+
+def find_anchor(name: str, curves: tuple[Curve, ...]) -> Curve:
+    """A codec of the run, else a published curve or a file; CurveError otherwise."""
+    for curve in curves:
+        if curve.name == name:
+            return curve
+    return published.find(name)
+
+
+def write(results: Results, rows: Rows, folder: Path) -> None:
+    run = results.run
+    (folder / "curves").mkdir(exist_ok=True)
+    for curve, facts in zip(results.curves, run.codecs, strict=True):
+        meta = {
+            "colour": facts.colour,
+            "version": facts.version,
+            "average": run.plan.average,
+            "anchor": run.plan.anchor,
+            "pictures": run.averaged,
+            "qualities": [float(quality) for quality in run.plan.qualities or facts.qualities],
+            "machine": run.machine,
+        }
+        content = json.dumps({**to_json(curve), "meta": meta}, indent=1) + "\n"
+        path = folder / "curves" / f"{slug(curve.name)}.json"
+        atomic_write(path, content.encode(), overwrite=True)
+    atomic_write(folder / "pictures.csv", _table(run, rows).encode(), overwrite=True)
+    costs = TypeAdapter(tuple[Cost, ...]).dump_json(results.costs, indent=1)
+    atomic_write(folder / "costs.json", costs + b"\n", overwrite=True)
+    facts_of_run = TypeAdapter(Run).dump_json(run, indent=1)
+    atomic_write(folder / "run.json", facts_of_run + b"\n", overwrite=True)
+
+
+def read(folder: Path) -> Results:
+    """What `write` wrote; ResultsError for anything else."""
+    try:
+        run = TypeAdapter(Run).validate_json((folder / "run.json").read_bytes())
+        costs = TypeAdapter(tuple[Cost, ...]).validate_json((folder / "costs.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = getattr(error, "strerror", None) or "its run.json is of another version"
+        raise ResultsError(str(folder), reason) from error
+    names = [facts.name for facts in run.codecs]
+    curves = tuple(read_curve(folder / "curves" / f"{slug(name)}.json") for name in names)
+    return Results(run, curves, costs)
+
+
+def read_shown(folder: Path, shown: ShownAt) -> Shown:
+    """From the cells; CorelicError where they were removed."""
+    return TypeAdapter(Shown).validate_json(read_file(folder / "cells" / f"{shown.key}.json"))
+
+
+def slug(name: str) -> str:
+    """A codec's name as a file name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)
+
+
+def _table(run: Run, rows: Rows) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    figures = "file_bytes", "pixels", "bpp", "psnr_db", "psnr_y_db", "ssim", "ms_ssim"
+    writer.writerow(["codec", "picture", "quality", *figures, "averaged"])
+    averaged, codecs = run.averaged, [facts.name for facts in run.codecs]
+    for codec, of_codec in rows.items():
+        for name, of_picture in of_codec.items():
+            counted = "yes" if name in averaged and codec in codecs else "no"
+            for quality, row in sorted(of_picture.items()):
+                rate = row.file_bytes, row.pixels, row.rate_bpp
+                distances = row.psnr_db, row.psnr_y_db, row.ssim, row.ms_ssim
+                writer.writerow([codec, name, quality, *rate, *distances, counted])
+    return text.getvalue()

@@ -1,0 +1,25 @@
+"""Classical codecs on the command line."""
+
+from PIL import Image
+
+from tests.cli.conftest import Program
+
+
+def test_encode_writes_the_native_file(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--codec", "avif:speed=9", "-q", "70")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    with Image.open("photo.avif") as image:
+        assert (image.format, image.size) == ("AVIF", (240, 176))
+
+
+def test_decode_reads_it_back(corelic: Program) -> None:
+    corelic("encode", "photo.png", "--codec", "webp", "-o", "small.webp")
+    ran = corelic("decode", "small.webp", "--codec", "webp", "-o", "back.png")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    with Image.open("back.png") as image:
+        assert image.size == (240, 176)
+
+
+def test_a_wrong_parameter_ends_the_command(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--codec", "avif:speed=99")
+    assert ran.exit_code == 1 and "0 … 10" in ran.stderr

@@ -1,0 +1,250 @@
+"""The benchmark: what it measures, how it goes on, and that every engine finds the same."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from corelic.codecs import peers
+from corelic.errors import MissingPartError, PeerError, UnknownCodecError
+from corelic.eval import averages, bench, engines, results
+from corelic.eval.engines import Processes, Ray
+from corelic.eval.metrics import ms_ssim, psnr_db
+from corelic.eval.rate_distortion import read_curve
+from corelic.eval.results import Plan
+from corelic.eval.tasks import Measure, Measured, Subject, Task
+from corelic.media import read_picture
+from tests.conftest import needs
+from tests.eval.conftest import PLAN
+
+ROOT = Path(__file__).parents[2]
+QUICK = replace(PLAN, sample=0, qualities=(20, 60, 80, 90))
+SAME = ("run.json", "pictures.csv", "curves/jpeg.json", "curves/webp.json")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All that must not differ from run to run."""
+    return {name: (folder / name).read_bytes() for name in SAME}
+
+
+@pytest.fixture(scope="module")
+def quick(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quick")
+    bench.run(QUICK, [photos], folder)
+    return folder
+
+
+# What is measured
+
+
+def test_figures_are_those_of_the_files(finished: Path, photos: Path) -> None:
+    picture = read_picture(photos / "coffee.png")
+    data = peers.PEERS["webp"].encode(picture, 40)
+    decoded = peers.PEERS["webp"].decode(data)
+    with (finished / "pictures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 4
+    wanted = ("webp", "coffee.png", "40.0")
+    [row] = [row for row in rows if (row["codec"], row["picture"], row["quality"]) == wanted]
+    assert int(row["file_bytes"]) == len(data)
+    assert float(row["bpp"]) == 8 * len(data) / (200 * 200)
+    assert float(row["psnr_db"]) == pytest.approx(psnr_db(picture.pixels, decoded.pixels))
+    assert float(row["ms_ssim"]) == pytest.approx(ms_ssim(picture.pixels, decoded.pixels))
+
+
+def test_a_curve_is_the_mean_of_its_pictures(finished: Path) -> None:
+    curve = read_curve(finished / "curves" / "jpeg.json")
+    assert [picture.name for picture in curve.pictures] == ["astronaut.png", "coffee.png"]
+    for place, point in enumerate(curve.points):
+        of = [picture.points[place] for picture in curve.pictures]
+        assert point.rate_bpp == pytest.approx(np.mean([p.rate_bpp for p in of]))
+        assert point.psnr_db == pytest.approx(np.mean([p.psnr_db for p in of if p.psnr_db]))
+
+
+def test_the_layout_is_that_of_compressai(finished: Path) -> None:
+    content = json.loads((finished / "curves" / "webp.json").read_text())
+    assert {"name", "description", "results"} <= content.keys()
+    columns = content["results"]
+    assert {"bpp", "psnr-rgb", "ms-ssim-rgb"} == columns.keys()
+    assert {len(values) for values in columns.values()} == {4}
+    assert content["meta"]["average"] == "picture" and content["meta"]["anchor"] == "jpeg"
+
+
+def test_times_and_memory_are_measured_on_the_sample(finished: Path) -> None:
+    found = results.read(finished)
+    for cost in found.costs:
+        assert cost.encode_s is not None and cost.encode_s > 0
+        assert cost.peak_bytes is None or 50e6 < cost.peak_bytes < 5e9
+    shown = [at for at in found.run.shown if at.codec == "webp"]
+    assert [at.target_bpp for at in shown] == list(bench.SHOWN_BPP)
+    near = results.read_shown(finished, shown[1])
+    assert near.rate_bpp == pytest.approx(0.5, rel=0.1) and near.webp
+
+
+def test_the_run_says_what_it_was(finished: Path) -> None:
+    run = results.read(finished).run
+    assert run.plan == PLAN
+    assert run.machine["cores"] == os.cpu_count()
+    assert [facts.name for facts in run.codecs] == ["webp", "jpeg"]
+    rate = next(row.rate for row in run.bd_rates if row.curve == "webp" and row.metric == "psnr")
+    assert rate is not None and rate.percent < -10
+
+
+def measured(mse: float, file_bytes: int, pixels: int, ms: float | None = 0.9) -> Measured:
+    return Measured(file_bytes, pixels, mse, mse, None, ms)
+
+
+def test_both_averages_are_what_they_say() -> None:
+    rows = [measured(1, 100, 1000), measured(100, 900, 3000, None)]
+    by_picture, by_pixel = (averages.point(rows, kind) for kind in ("picture", "pixel"))
+    assert by_picture.rate_bpp == pytest.approx((0.8 + 2.4) / 2)
+    assert by_picture.psnr_db == pytest.approx((48.1308 + 28.1308) / 2, abs=1e-4)
+    assert by_pixel.rate_bpp == pytest.approx(8 * 1000 / 4000)
+    assert by_pixel.psnr_db == pytest.approx(10 * np.log10(255**2 / 75.25))
+    assert by_picture.ms_ssim is None  # a mean over some of the pictures is none
+
+
+# Interrupted
+
+
+def test_nothing_is_done_twice(quick: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(quick / "cells", tmp_path / "cells")
+
+    class Idle:
+        def run(self, tasks: Sequence[Task], read: Any) -> Any:
+            raise AssertionError(f"{len(tasks)} tasks were done again")
+
+    bench.run(QUICK, [photos], tmp_path, engine=Idle())
+    assert files(tmp_path) == files(quick)
+
+
+def test_another_version_or_picture_is_measured_again(photos: Path) -> None:
+    subject = Subject("jpeg", "jpeg; 1", "cpu", "a.png", "0" * 64)
+    keys = {
+        Measure(one, quality).key
+        for one in (subject, replace(subject, version="jpeg; 2"), replace(subject, digest="1" * 64))
+        for quality in (10.0, 20.0)
+    }
+    assert len(keys) == 6
+
+
+def test_a_broken_cell_is_measured_again(quick: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(quick / "cells", tmp_path / "cells")
+    one, other, *_ = sorted((tmp_path / "cells").iterdir())
+    one.write_bytes(b"")
+    other.write_text('{"file_bytes": "many"}')
+    bench.run(QUICK, [photos], tmp_path)
+    assert files(tmp_path) == files(quick)
+
+
+def test_a_killed_run_goes_on_to_the_same_files(quick: Path, photos: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from corelic.cli.main import main; main()", "bench"]
+    command += [str(photos), "-o", str(tmp_path), "--codecs", "webp,jpeg", "--anchor", "jpeg"]
+    command += ["--qualities", "20,60,80,90", "--sample", "0", "--rounds", "1"]
+    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("cells/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    assert not (tmp_path / "run.json").exists()
+    assert 0 < len(list(tmp_path.glob("cells/*.json"))) < 16
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    assert files(tmp_path) == files(quick)
+
+
+# Engines
+
+
+def test_processes_find_the_same(quick: Path, photos: Path, tmp_path: Path) -> None:
+    bench.run(QUICK, [photos], tmp_path, engine=Processes(2))
+    assert files(tmp_path) == files(quick)
+
+
+def test_ray_finds_the_same(quick: Path, photos: Path, tmp_path: Path) -> None:
+    needs("ray")
+    import ray
+
+    try:
+        bench.run(QUICK, [photos], tmp_path, engine=Ray(2))
+    finally:
+        ray.shutdown()
+    assert files(tmp_path) == files(quick)
+
+
+class Suicide(Measure):
+    """Kills its process, once if `picture` names a file that is not there yet, else always."""
+
+    def run(self, data: bytes) -> Measured:
+        mark = Path(self.subject.picture)
+        if mark.name != "once" or not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return measured(1, 1, 1)
+
+
+def task(kind: type[Measure], picture: Path, quality: float = 50) -> Measure:
+    return kind(Subject("jpeg", "", "cpu", str(picture), ""), quality)
+
+
+def test_a_worker_that_dies_takes_nothing_with_it(photos: Path, tmp_path: Path) -> None:
+    data = (photos / "coffee.png").read_bytes()
+    tasks = [task(Measure, photos / "coffee.png", quality) for quality in range(10, 50, 10)]
+    tasks.insert(1, task(Suicide, tmp_path / "once"))
+    tasks.insert(3, task(Suicide, tmp_path / "always"))
+    done = {one.task: one for one in Processes(2).run(tasks, lambda _: data)}
+    assert done.keys() == set(tasks)
+    failed = [one for one in done.values() if one.error]
+    assert [one.task.subject.picture for one in failed] == [str(tmp_path / "always")]
+    assert isinstance(failed[0].error, PeerError) and "died" in str(failed[0].error)
+
+
+def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingPartError, match=r"corelic\[ray\]"):
+        list(Ray(1).run([], lambda _: b""))
+    assert engines.ATTEMPTS > 1
+
+
+# Failures
+
+
+def test_all_averages_are_over_the_same_pictures(photos: Path, tmp_path: Path) -> None:
+    class Fails:
+        """Every codec but jpeg fails on the coffee."""
+
+        def run(self, tasks: Sequence[Task], read: Any) -> Any:
+            for done in engines.Serial().run(tasks, read):
+                subject = done.task.subject
+                if (subject.codec, subject.picture) == ("webp", "coffee.png"):
+                    yield engines.Done(done.task, None, PeerError("webp", "no coffee"))
+                else:
+                    yield done
+
+    outcome = bench.run(QUICK, [photos], tmp_path, engine=Fails())
+    assert [failure.name for failure in outcome.failures] == ["coffee.png, webp"]
+    assert outcome.results.run.averaged == ("astronaut.png",)
+    assert {len(curve.pictures) for curve in outcome.results.curves} == {1}
+    assert '"coffee.png"' not in (tmp_path / "curves" / "jpeg.json").read_text()
+    assert "coffee.png" in (tmp_path / "pictures.csv").read_text()
+
+
+def test_mistakes_are_said_before_the_work(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownCodecError, match="did you mean 'webp'"):
+        bench.run(Plan(("jpeg", "wepb"), anchor="jpeg"), [photos], tmp_path)
+    with pytest.raises(PeerError, match="are one"):
+        bench.run(Plan(("avif", "avif:speed=4"), anchor="avif"), [photos], tmp_path)
+    with pytest.raises(bench.NoPicturesError, match="empty"):
+        bench.run(Plan(("jpeg",), anchor="jpeg"), [tmp_path], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
