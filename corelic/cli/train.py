@@ -45,7 +45,7 @@ def train(
         Option("--validate", help="Folder of pictures to measure at the end; default: held out."),
     ] = None,
     anchor: Annotated[
-        Path | None, Option(help="A curve (JSON) to give the BD-rate against at the end.")
+        str | None, Option(help="A curve to give the BD-rate against, as in kodak/cai-vtm.")
     ] = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
@@ -63,7 +63,8 @@ def train(
       torchrun --nproc-per-node 4 -m corelic train recipes/swift.yaml
     """
     from corelic.codecs.files import device_of
-    from corelic.eval.rate_distortion import bd_rate, read_curve
+    from corelic.eval import published
+    from corelic.eval.rate_distortion import bd_rate
     from corelic.training import checkpoint
     from corelic.training.export import export
     from corelic.training.logs import write_logs
@@ -76,7 +77,7 @@ def train(
     going_on = checkpoint.exists(folder)
     if going_on and not resume:
         raise OutputError(str(folder), "holds a run; give --resume to go on, or another --run")
-    against = read_curve(anchor) if anchor is not None else None
+    against = published.find(anchor) if anchor is not None else None
     device_of(device)  # says so if it is not here
     if going_on:
         # The plan was made when the run began: another one would make it another run.
