@@ -126,7 +126,11 @@ def test_what_a_network_needs_is_what_its_stage_says(spec: CodecSpec) -> None:
             ),
             "synthesis": lambda: codec.pixels_of(y, quality),
         }
-        inputs = {"hyper_analysis": y, "hyper_synthesis": z, "context": torch.cat([hyper, exact_y], 1)}
+        inputs = {
+            "hyper_analysis": y,
+            "hyper_synthesis": z,
+            "context": torch.cat([hyper, exact_y], 1),
+        }
         found: dict[Network, float] = {}
         for name, work in works.items():
             given = inputs.get(name, x)
