@@ -17,7 +17,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 from machine import machine
 from rich.console import Console
@@ -37,6 +37,7 @@ class Run:
     work: str
     megapixels: float
     seconds: float
+    cpu_seconds: float  # of all threads: what other programs take does not count
     peak_bytes: int
     start_bytes: int  # the peak before the work: libraries, weights, and the picture to encode
     file_bytes: int
@@ -82,7 +83,7 @@ def child(work: str, megapixels: float, memory_bytes: int, threads: int, file: P
     picture = mosaic(megapixels if work == "encode" else 0.01)
     small = mosaic(0.01)
     corelic.decode(corelic.encode(small, device="cpu"), device="cpu")  # loads the codec
-    start_bytes, start = peak_bytes(), perf_counter()
+    start_bytes, start, cpu_start = peak_bytes(), perf_counter(), process_time()
     if work == "encode":
         data = corelic.encode(picture, device="cpu", memory_bytes=memory_bytes)
         seconds = perf_counter() - start
@@ -91,7 +92,8 @@ def child(work: str, megapixels: float, memory_bytes: int, threads: int, file: P
         data = file.read_bytes()
         corelic.decode(data, device="cpu", memory_bytes=memory_bytes)
         seconds = perf_counter() - start
-    return Run(work, megapixels, seconds, peak_bytes(), start_bytes, len(data))
+    cpu_seconds = process_time() - cpu_start
+    return Run(work, megapixels, seconds, cpu_seconds, peak_bytes(), start_bytes, len(data))
 
 
 def arguments() -> argparse.Namespace:
@@ -124,12 +126,15 @@ def main() -> int:
                 runs.append(Run(**json.loads(done.stdout)))
                 print(f"{work} {megapixels:g} MP: {runs[-1].seconds:.1f} s", file=sys.stderr)
     title = f"{given.threads} threads, --memory {given.memory:,}"
-    table = Table("", "megapixels", "s per MP", "peak", "before", "file", title=title)
+    table = Table(
+        "", "megapixels", "s per MP", "CPU s per MP", "peak", "before", "file", title=title
+    )
     for run in runs:
         table.add_row(
             run.work,
             f"{run.megapixels:g}",
             f"{run.seconds_per_megapixel:.3f}",
+            f"{run.cpu_seconds / run.megapixels:.3f}",
             f"{run.peak_bytes / 1e9:.2f} GB",
             f"{run.start_bytes / 1e9:.2f} GB",
             f"{run.file_bytes:,}",

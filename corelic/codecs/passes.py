@@ -19,7 +19,7 @@ from torch import Tensor
 
 from corelic.codecs.context.base import GaussianParameters
 from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
-from corelic.codecs.memory import Network, Plan
+from corelic.codecs.memory import Network, Plan, give_back
 from corelic.codecs.rate import nearest_node
 from corelic.codecs.tiling import Area, Grid, Tile
 from corelic.entropy.coder import Decoder, Encoder, FrequencyTables, Segment
@@ -193,8 +193,11 @@ class Passes:
         return np.repeat(rows.astype(np.uint16), self.plan.grid.cells * self.cell_hyper**2)
 
     def _tiles(self, network: Network) -> Iterator[Tile]:
-        for tile in self.plan.tiles[network]:
+        tiles = self.plan.tiles[network]
+        for tile in tiles:
             yield tile
+            if len(tiles) > 1:
+                give_back()
             self.done += 1
             self.progress(self.done, max(self.expected, self.done))
 

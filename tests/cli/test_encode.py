@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import corelic as api
+from corelic.cli.options import byte_count
 from tests.cli.conftest import Program
 
 ROOT = Path(__file__).parents[2]
@@ -179,7 +180,9 @@ def test_an_unknown_codec_is_one_sentence(corelic: Program) -> None:
     "wrong",
     [
         ["-q", "101"], ["-q", "-1"], ["-q", "nan"], ["-q", "high"], ["--device", "tpu"],
-        ["--speed"], ["-o", "-", "--json"],
+        ["--speed"], ["-o", "-", "--json"], ["-q", "50", "--target-bpp", "1"],
+        ["--target-size", "9KB", "--target-psnr", "30"], ["--target-size", "small"],
+        ["--target-size", "-5"], ["--target-bpp", "-1"], ["--memory", "2TB"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -232,3 +235,47 @@ def test_an_interrupted_run_leaves_no_result(
         assert running.wait(timeout=30) == exit_code
     assert not Path("photo.clc").exists()
     assert left is None or os.listdir() == left
+
+
+def test_a_target_size_is_nearly_reached_and_never_exceeded(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--target-size", "6KB", "--json")
+    (found,) = json.loads(ran.stdout)
+    assert 0.97 * 6000 <= found["file_bytes"] <= 6000
+    assert Path("photo.clc").stat().st_size == found["file_bytes"]
+
+
+def test_a_target_rate_and_psnr(corelic: Program, photo: Image.Image) -> None:
+    ran = corelic("encode", "photo.png", "--target-bpp", "0.8", "-o", "rate.clc", "--json")
+    assert 0.97 * 0.8 <= json.loads(ran.stdout)[0]["rate_bpp"] <= 0.8
+    assert corelic("encode", "photo.png", "--target-psnr", "32", "-o", "psnr.clc").exit_code == 0
+    decoded = Image.open(BytesIO(corelic("decode", "psnr.clc", "-o", "-").stdout))
+    error = np.array(decoded).astype(float) - np.array(photo)
+    assert 10 * np.log10(255**2 / (error**2).mean()) == pytest.approx(32, abs=0.05)
+
+
+def test_a_size_no_file_can_have_is_one_sentence(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--target-size", "300")
+    assert ran.exit_code == 1
+    assert "300 bytes: the smallest file has " in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert not Path("photo.clc").exists()
+
+
+def test_a_budget_that_does_not_suffice_is_one_sentence(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--memory", "1.5MB")
+    assert ran.exit_code == 1
+    assert "the budget is 1,500,000" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    enough = ran.stderr.partition("--memory ")[2].partition(" ")[0]
+    assert corelic("encode", "photo.png", "--memory", enough).exit_code == 0
+    ran = corelic("decode", "photo.clc", "--memory", "1MB", "-o", "out.png")
+    assert (ran.exit_code, Path("out.png").exists()) == (1, False)
+    assert corelic("decode", "photo.clc", "--memory", "50MB", "-o", "out.png").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("40000", 40_000), ("40KB", 40_000), ("1.5 mb", 1_500_000), ("2GiB", 2**31), ("7k", 7000)],
+)
+def test_sizes_have_units(text: str, expected: int) -> None:
+    assert byte_count(text) == expected
