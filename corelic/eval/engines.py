@@ -11,6 +11,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -55,41 +56,36 @@ class Processes:
     count: int
 
     def run(self, tasks: Sequence[Task], read: Read) -> Iterator[Done]:
-        waiting = [(task, 1) for task in tasks]
+        waiting = list(tasks)
         while waiting:
-            unlucky: list[tuple[Task, int]] = []
-            yield from self._until_broken(waiting, read, unlucky)
-            for task, attempt in unlucky:
-                if attempt > ATTEMPTS:
-                    yield Done(task, None, _died(task))
-            waiting = [pair for pair in unlucky if pair[1] <= ATTEMPTS]
+            suspects: list[Task] = []
+            yield from self._until_broken(waiting, read, suspects)
+            # Which of them killed the worker is not known: each is tried where it harms no other.
+            for task in suspects:
+                yield _alone(task, read(task))
 
     def _until_broken(
-        self, waiting: list[tuple[Task, int]], read: Read, unlucky: list[tuple[Task, int]]
+        self, waiting: list[Task], read: Read, suspects: list[Task]
     ) -> Iterator[Done]:
-        """Does what it can; when a worker dies, `unlucky` gets all that is not done."""
-        queue = iter(waiting)
-        running: dict[Future[Done], tuple[Task, int]] = {}
-        # Spawned, not forked: threads of torch do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.count, mp_context=context) as pool:
-            while True:
+        """Takes from `waiting`; when a worker dies, `suspects` are those that were begun."""
+        running: dict[Future[Done], Task] = {}
+        broken = False
+        with _pool(self.count) as pool:
+            while running or (waiting and not broken):
                 # Few at a time, so that not all pictures are in memory.
-                for task, attempt in islice(queue, 2 * self.count - len(running)):
+                while waiting and not broken and len(running) < 2 * self.count:
                     try:
-                        running[pool.submit(work, task, read(task))] = task, attempt
+                        running[pool.submit(work, waiting[0], read(waiting[0]))] = waiting[0]
+                        del waiting[0]
                     except BrokenProcessPool:
-                        unlucky.append((task, attempt))
-                if not running:
-                    break
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    task, attempt = running.pop(future)
+                        broken = True
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task = running.pop(future)
                     try:
                         yield future.result()
                     except BrokenProcessPool:
-                        unlucky.append((task, attempt + 1))
-        unlucky.extend(queue)
+                        broken = True
+                        suspects.append(task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +114,18 @@ class Ray:
                 yield ray.get(first)
             except ray.exceptions.WorkerCrashedError:
                 yield Done(task, None, _died(task))
+
+
+def _pool(count: int) -> ProcessPoolExecutor:
+    # Spawned, not forked: threads of torch do not survive a fork.
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _alone(task: Task, data: bytes) -> Done:
+    for _ in range(ATTEMPTS):
+        with suppress(BrokenProcessPool), _pool(1) as pool:
+            return pool.submit(work, task, data).result()
+    return Done(task, None, _died(task))
 
 
 def _ray() -> Any:

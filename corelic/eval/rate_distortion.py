@@ -145,7 +145,7 @@ def bd_rate(
     anchor_log_rate, log_rate = (rate.mean_log_rate(low_db, high_db) for rate in both)
     warnings = [warning for rate in both for warning in rate.warnings(low_db, high_db)]
     percent = 100 * math.expm1(log_rate - anchor_log_rate)
-    return BdRate(percent, low_db, high_db, tuple(warnings))
+    return BdRate(percent, low_db, high_db, tuple(dict.fromkeys(warnings)))
 
 
 def read_curve(path: Path) -> Curve:

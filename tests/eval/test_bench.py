@@ -210,6 +210,20 @@ def test_a_worker_that_dies_takes_nothing_with_it(photos: Path, tmp_path: Path) 
     assert isinstance(failed[0].error, PeerError) and "died" in str(failed[0].error)
 
 
+def test_ray_starts_a_task_again_whose_worker_died(photos: Path, tmp_path: Path) -> None:
+    needs("ray")
+    import ray
+
+    data = (photos / "coffee.png").read_bytes()
+    tasks = [task(Measure, photos / "coffee.png"), task(Suicide, tmp_path / "once")]
+    try:
+        done = {one.task: one for one in Ray(2).run(tasks, lambda _: data)}
+    finally:
+        ray.shutdown()
+    assert done.keys() == set(tasks)
+    assert all(one.error is None for one in done.values())
+
+
 def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingPartError, match=r"corelic\[ray\]"):
