@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 
-from machine import machine
 from rich.console import Console
 from rich.table import Table
 
 from corelic.cli.options import byte_count
 from corelic.codecs.limits import MEMORY_BYTES
+from corelic.eval.machine import machine
 from corelic.jobs import atomic_write
 
 HERE = Path(__file__).parent

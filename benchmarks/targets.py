@@ -19,7 +19,6 @@ from statistics import fmean
 from time import perf_counter
 
 import torch
-from machine import machine
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,6 +26,7 @@ from rich.table import Table
 from corelic.codecs.files import FileCodec, open_codec
 from corelic.codecs.targets import TRIALS, encode_to_psnr, encode_to_size
 from corelic.errors import TargetError
+from corelic.eval.machine import machine
 from corelic.eval.metrics import psnr_db
 from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
