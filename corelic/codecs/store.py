@@ -128,8 +128,7 @@ def unpack(data: bytes, source: str) -> Weights:
         raise BadWeightsError(source, f"it does not fit its own spec ({error})") from error
     codec.exact = True
     codec.eval().requires_grad_(False)
-    fingerprint = hashlib.sha256(data).digest()[:4]
-    return Weights(codec, tables["latent"], tables["hyper"], fingerprint)
+    return Weights(codec, tables["latent"], tables["hyper"], _fingerprint(data))
 
 
 def read_card(data: bytes, source: str) -> dict[str, Any]:
@@ -167,7 +166,7 @@ def by_fingerprint(codec: str, fingerprint: bytes) -> Weights:
     """The weights that a file names: shipped, or in a folder of CORELIC_MODELS."""
     for path in _candidates():
         with suppress(OSError):  # one file that cannot be read does not hide the others
-            if hashlib.sha256(path.read_bytes()).digest()[:4] == fingerprint:
+            if _fingerprint_of(path) == fingerprint:
                 return from_file(path)
     raise MissingWeightsError(codec, fingerprint)
 
@@ -180,6 +179,21 @@ def from_file(path: Path) -> Weights:
     except OSError as error:
         reason = f"it cannot be read ({error.strerror})"
         raise BadWeightsError(str(path), reason) from error
+
+
+def _fingerprint_of(path: Path) -> bytes:
+    """Hashed once, unless the file changes: every decode asks for it."""
+    state = path.stat()
+    return _hashed(path.resolve(), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: Path, modified_ns: int, size_bytes: int) -> bytes:
+    return _fingerprint(path.read_bytes())
+
+
+def _fingerprint(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:4]
 
 
 @lru_cache(maxsize=4)

@@ -39,8 +39,8 @@ TRUSTED_DB = 0.5  # a step this small lands within the tolerance, and need not b
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
 STALE_STEPS = 6 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
 SAMPLE_CELLS = 6
-# Rate goes with λ ** 0.45, MSE with λ ** -0.55; a fifth of either is the analysis's part. Means
-# over Kodak; a sample, and then the trials, say more of a picture.
+# Where a search starts: rate goes about with λ ** 0.45, MSE with λ ** -0.55, a fifth of either
+# because of the analysis. A sample, and then the trials, say more of a picture.
 RATE_EXPONENT, MSE_EXPONENT = 0.45, -0.55
 WITHOUT_ANALYSIS = 0.8
 
