@@ -24,15 +24,15 @@ Network = Literal["analysis", "hyper_analysis", "hyper_synthesis", "context", "s
 
 FLOAT_BYTES, EXACT_BYTES = 4, 8  # of a value around the parsing path, and in it
 INDEX_BYTES = 8
-# At 27 × 27 cells of swift, halos add a sixth; twice the memory would save half of that.
+# At 27 × 27 cells of swift, halos add a sixth; twice the memory would save a third of that.
 LARGEST_WINDOW_BYTES = 512 * 10**6
 
 
 def give_back() -> None:
     """Returns to the system what the allocator keeps of freed memory, where it can be told to.
 
-    glibc keeps the blocks of one tile for the next, whose blocks are not quite as large; without
-    this, a third of what tiles need was added to it.
+    glibc keeps the blocks of one tile for the next, whose blocks are not quite as large: without
+    this, 8 megapixels in a budget of 260 MB took 368, with it 262.
     """
     trim = _trim()
     if trim is not None:

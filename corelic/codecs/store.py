@@ -187,7 +187,7 @@ def from_file(path: Path) -> Weights:
 
 
 def _fingerprint_of(path: Path) -> bytes:
-    """Hashed once, unless the file changes: for a small picture it is a tenth of decoding."""
+    """Hashed once, unless the file changes: every decode asks for it."""
     state = path.stat()
     return _hashed(path.resolve(), state.st_mtime_ns, state.st_size)
 

@@ -36,12 +36,12 @@ from corelic.media.hidden import smooth_hidden
 TRIALS = 8  # quantisations of the whole picture, at most
 AIM, ENOUGH = 0.987, 0.974  # of a target size: where to go, where to stay
 TOLERANCE_DB = 0.04
-TRUSTED_DB = 0.5  # a step this small lands within the tolerance, and need not be measured
+TRUSTED_DB = 0.2  # a step this small lands within the tolerance, and need not be measured
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
 STALE_STEPS = 6 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
 SAMPLE_CELLS = 6
-# Rate goes with λ ** 0.45, MSE with λ ** -0.55; a fifth of either is the analysis's part. Means
-# over Kodak; a sample, and then the trials, say more of a picture.
+# Where a search starts: rate goes about with λ ** 0.45, MSE with λ ** -0.55, a fifth of either
+# because of the analysis. A sample, and then the trials, say more of a picture.
 RATE_EXPONENT, MSE_EXPONENT = 0.45, -0.55
 WITHOUT_ANALYSIS = 0.8
 
