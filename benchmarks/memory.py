@@ -18,6 +18,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +27,9 @@ from corelic.cli.options import byte_count
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.eval.machine import machine
 from corelic.jobs import atomic_write
+
+if TYPE_CHECKING:
+    from corelic.media import Picture
 
 HERE = Path(__file__).parent
 LIMIT_BYTES = 3 * 10**9
@@ -52,7 +56,7 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def mosaic(megapixels: float) -> "Picture":  # type: ignore[name-defined]  # noqa: F821
+def mosaic(megapixels: float) -> "Picture":
     """Square, of four photographs side by side, mirrored over and over so that no edge is new."""
     import numpy as np
     from skimage import data
