@@ -1,6 +1,7 @@
 """Fixtures that any test may use."""
 
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,3 +39,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(data.astronaut()[40:216, 100:340]).save(folder / "astronaut.png")
     Image.fromarray(data.coffee()[50:250, 150:350]).save(folder / "coffee.png")
     return folder
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and so would every program that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
