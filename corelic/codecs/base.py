@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -43,6 +43,10 @@ class ContextSpec(Protocol):
 
     @property
     def latent_channels(self) -> int: ...
+    @classmethod
+    def sized(cls, latent_channels: int) -> Self:
+        """In its family's usual proportions: to compare families, and to test them."""
+
     def build(self) -> ContextModel: ...
 
 
@@ -60,7 +64,7 @@ class CodecSpec:
     lambda_max: float  # at quality 100
     pad_multiple_px: int
     # "halo": a part of a picture depends on its surroundings alone, so tiles leave no seam;
-    # "independent": it depends on all of the picture, which is processed whole.
+    # "independent": it depends on all of the picture, and what sees all of it is processed whole.
     tiling: Literal["halo", "independent"]
     weights_licence: str
 

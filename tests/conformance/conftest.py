@@ -1,6 +1,9 @@
 """Every codec there is, with weights: its own where they ship, random ones before that.
 
-What a codec may do differently is declared in its spec, never listed here.
+What a codec may do differently is declared in its spec, never listed here. Two rules keep the suite
+fast: a codec of full size whose weights do not ship is tested at its small size, which has the same
+kinds of parts (a test holds it to that); a context model is tested at the size `sized` gives it for
+few channels, and at those of the codecs in the suite.
 """
 
 import itertools
@@ -12,17 +15,36 @@ import pytest
 import torch
 from torch import nn
 
-from corelic.codecs import store
-from corelic.codecs.base import CodecSpec
+from corelic.codecs import spec_json, store
+from corelic.codecs.base import CodecSpec, ContextSpec
 from corelic.codecs.context.base import ContextModel
 from corelic.codecs.files import FileCodec
+from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.registry import list_specs
 from corelic.codecs.store import Weights
 from corelic.entropy import grid
 from tests import tiny
 
-SPECS = (*list_specs(), tiny.TINY)
+LIGHT_PARAMETERS = 4 * 2**20  # some 8 MiB of weights
+FEW_CHANNELS = 16
+
+
+def is_light(spec: CodecSpec) -> bool:
+    """Whether it is tested at its own size."""
+    if store.shipped(spec) is not None:
+        return True
+    with torch.device("meta"):
+        return LearnedImageCodec(spec).parameter_count <= LIGHT_PARAMETERS
+
+
+HEAVY = tuple(spec for spec in list_specs() if not is_light(spec))
+SPECS = (*(spec for spec in list_specs() if spec not in HEAVY), tiny.TINY)
+CONTEXTS: dict[str, ContextSpec] = {
+    **{kind: spec.sized(FEW_CHANNELS) for kind, spec in spec_json.kinds("context").items()},
+    **{spec.full_name: spec.context for spec in SPECS},
+}
 every_codec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.full_name)
+every_context = pytest.mark.parametrize("spec", CONTEXTS.values(), ids=CONTEXTS.keys())
 
 
 @cache
@@ -45,16 +67,18 @@ def is_trained(spec: CodecSpec) -> bool:
 
 
 @cache
-def exact_context(spec: CodecSpec) -> ContextModel:
+def exact_context(spec: ContextSpec) -> ContextModel:
     """On the grid, with random weights: what holds for them holds for any."""
     torch.manual_seed(0)
-    context = spec.context.build()
+    context = spec.build()
     tiny.rouse(context)
-    shape = (1, spec.context.latent_channels, 8, 8)
+    shape = (1, spec.latent_channels, 8, 8)
     hyper = torch.randn(1, context.hyper_features, *shape[2:])
     grid.watch(context, True)
     for step in range(context.steps):
-        context.parameters_for(step, hyper, torch.randn(shape) * 20)
+        decoded = torch.randn(shape) * 20
+        context.parameters_for(step, hyper, decoded)
+        context.refine(step, hyper, decoded)
     grid.watch(context, False)
     grid.freeze(context)
     return context
