@@ -22,13 +22,13 @@ SIZE_PX = (129, 193)  # six cells
 
 
 class Leaning(ContextModel):
-    """Tiny's context; what it decodes leans towards its neighbour to the left, refined or not."""
+    """Tiny's context; what it decodes depends on the second to the left, of the same step."""
 
     refines = True
 
     def __init__(self, sound: ContextModel) -> None:
         super().__init__()
-        self.sound, self.steps, self.reach = sound, sound.steps, sound.reach
+        self.sound, self.steps, self.reach = sound, sound.steps, 2
         self.hyper_features, self.working_values = sound.hyper_features, sound.working_values
 
     def masks(self, shape: torch.Size) -> list[Tensor]:
@@ -39,7 +39,7 @@ class Leaning(ContextModel):
 
     def refine(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
         known = torch.stack(self.masks(decoded.shape)[: step + 1]).any(0)
-        left = F.pad(torch.where(known, decoded, 0.0), (1, -1))
+        left = F.pad(torch.where(known, decoded, 0.0), (2, -2))
         # Not on the grid yet; and it tells a neighbour that is refined from one that is not.
         return decoded + ((left * 7).remainder(1.0) - 0.5) * 0.7
 
