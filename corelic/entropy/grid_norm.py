@@ -65,7 +65,8 @@ class GridMean(GridSum):
     def forward(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         count = math.prod(x.shape[axis] for axis in axes)
         assert count <= self.MOST
-        return self.snap(x).sum(axes, keepdim=True) / like(x, count)
+        total: Tensor = self.snap(x).sum(axes, keepdim=True)
+        return total / like(x, count)
 
 
 class GridGelu(nn.Module):
