@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec, exact_arithmetic
@@ -18,6 +17,7 @@ from corelic.entropy import container
 from corelic.errors import MemoryBudgetError
 from corelic.eval.metrics import psnr_db
 from tests import tiny
+from tests.allocations import peak_bytes
 from tests.conformance.conftest import SPECS, every_codec, file_codec
 from tests.conformance.test_codecs import photo, with_header
 
@@ -123,24 +123,9 @@ def test_what_a_network_needs_is_what_its_stage_says(spec: CodecSpec) -> None:
         found: dict[Network, float] = {}
         for name, work in works.items():
             given = inputs.get(name, x)
-            found[name] = (_peak_bytes(work) + given.nbytes) / side**2
+            found[name] = (peak_bytes(work) + given.nbytes) / side**2
     for name, stage in stages.items():
         assert 0.3 * stage.bytes_per_cell < found[name] <= stage.bytes_per_cell, name
-
-
-def _peak_bytes(work: object) -> int:
-    assert callable(work)
-    work()  # libraries keep buffers of their own from the first time
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        result = work()
-    del result
-    assert profiled.profiler is not None
-    assert profiled.profiler.kineto_results is not None
-    events = [
-        event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"
-    ]
-    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return int(np.cumsum(changes).max())
 
 
 def test_a_budget_too_small_is_refused_and_the_least_one_named() -> None:
