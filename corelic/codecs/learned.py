@@ -73,6 +73,15 @@ class Prediction:
     parameters: GaussianParameters
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rated:
+    """Latents as the decoder sees them, (N, M, h, w) float32, and rates as in Reconstruction."""
+
+    y_hat: Tensor
+    latent_bits: Tensor
+    hyper_bits: Tensor
+
+
 def straight_through_round(x: Tensor) -> Tensor:
     """round(x) with the gradient of x."""
     return x + (torch.floor(x + 0.5) - x).detach()
@@ -131,6 +140,16 @@ class LearnedImageCodec(nn.Module):
         """
         *_, height, width = x.shape
         y = self.latents_of(pad(x, self.spec.pad_multiple_px), quality)
+        found = self.rated(y, quality)
+        x_hat = self.pixels_of(found.y_hat, quality)
+        return Reconstruction(
+            x_hat=x_hat[:, :, :height, :width],
+            latent_bits=found.latent_bits,
+            hyper_bits=found.hyper_bits,
+        )
+
+    def rated(self, y: Tensor, quality: Tensor) -> Rated:
+        """What lies between the transforms; y (N, M, h, w) gained latents."""
         z = self.hyper_latents_of(y)
         node = nearest_node(quality)
         z_hat = straight_through_round(z)
@@ -141,9 +160,8 @@ class LearnedImageCodec(nn.Module):
         y_rated = y + torch.rand_like(y) - 0.5 if noise else found.coded
         residual = (y_rated - found.parameters.mean).float()
         scale_index = found.parameters.scale_index.float()
-        x_hat = self.pixels_of(found.y_hat.float(), quality)
-        return Reconstruction(
-            x_hat=x_hat[:, :, :height, :width],
+        return Rated(
+            y_hat=found.y_hat.float(),
             latent_bits=gaussian_bits(residual, scale_index).sum((1, 2, 3)),
             hyper_bits=self.prior.bits(z_rated, node).sum((1, 2, 3)),
         )
