@@ -8,8 +8,9 @@
 
 All contexts of a transform get the same steps of the same batches; rates are those of real files.
 What is done is kept in build/matrix and not done again: interrupt it when you like, and give the
-same options to go on. Contexts are the kinds in corelic/codecs/context, each as its `sized` makes
-it for the number of latent channels: their own proportions, so parameters differ, and are shown.
+same options to go on. Transforms and contexts are the kinds in the folders of these names in
+corelic/codecs, each as its `sized` makes it for the number of latent channels: their own
+proportions, so parameters differ, and are shown.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter
@@ -29,7 +30,6 @@ from corelic.codecs import registry, spec_json, store
 from corelic.codecs.base import CodecSpec, ContextSpec, TransformSpec
 from corelic.codecs.files import FileCodec, device_of
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.transforms.depthwise import DepthwiseSpec
 from corelic.eval.complexity import codec_cost
 from corelic.eval.machine import machine
 from corelic.eval.metrics import psnr_db
@@ -76,20 +76,6 @@ class Row:
     def curve(self) -> Curve:
         name = f"{self.transform}, {self.context}, seed {self.seed}"
         return Curve(name, tuple(Point(rate_bpp, db) for _, rate_bpp, db in self.points))
-
-
-def transform_specs(channels: int) -> dict[str, TransformSpec]:
-    """Those of the small codecs, and of swift's kind at their size."""
-    small = ("checkerboard_small", "c3m_small", "s2lic_small")
-    found = [registry.find_spec(name).transform for name in small]
-    specs = {
-        type(spec).__module__.rsplit(".", 1)[1]: replace(spec, latent_channels=channels)  # type: ignore[type-var]  # specs are dataclasses
-        for spec in found
-    }
-    specs["depthwise"] = DepthwiseSpec(
-        128, channels, analysis_blocks=(2, 2), synthesis_blocks=(2, 2)
-    )
-    return specs
 
 
 def codec_spec(name: str, transform: TransformSpec, context: ContextSpec) -> CodecSpec:
@@ -212,7 +198,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=photos, required=photos is None)
     parser.add_argument("--pictures", type=Path, default=kodak, required=kodak is None)
     parser.add_argument("--limit", type=int, help="only so many pictures")
-    parser.add_argument("--transforms", default=",".join(transform_specs(128)))
+    parser.add_argument("--transforms", default=",".join(spec_json.kinds("transform")))
     parser.add_argument("--contexts", default=",".join(kinds))
     parser.add_argument("--channels", type=int, default=128, help="of latents (%(default)s)")
     parser.add_argument("--transform-steps", type=int, default=20000)
@@ -277,7 +263,10 @@ def row_of(
 def rows_of(kind: str, given: argparse.Namespace) -> Iterable[Row]:
     """All contexts on one transform; what is done is read."""
     folder = given.work / kind
-    transform, contexts = transform_specs(given.channels)[kind], spec_json.kinds("context")
+    transform, contexts = (
+        spec_json.kinds("transform")[kind].sized(given.channels),
+        spec_json.kinds("context"),
+    )
     baseline = contexts[BASELINE].sized(given.channels)
     spec = registry.register(codec_spec(f"matrix_{kind}", transform, baseline))
     trained_transform(spec, given, folder / "transform")

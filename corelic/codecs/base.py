@@ -32,6 +32,10 @@ class TransformSpec(Protocol):
     def working_floats(self) -> float:
         """Alive at the peak of analysis or synthesis, per pixel, beside the picture."""
 
+    @classmethod
+    def sized(cls, latent_channels: int) -> Self:
+        """A small one of its family: to compare families, and to test them."""
+
     def build_analysis(self) -> nn.Module: ...
     def build_synthesis(self) -> nn.Module: ...
     def start(self, analysis: nn.Module, synthesis: nn.Module, pictures: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The named codecs as a whole: small ones stand for large ones, each can be trained and found."""
+"""The named codecs as a whole: each can be built, trained and found."""
 
 import json
 from dataclasses import replace
@@ -15,32 +15,33 @@ from corelic.codecs.context.channel_slices import ChannelSlicesSpec
 from corelic.codecs.context.corner_to_center import CornerToCenterSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.registry import list_specs
+from corelic.entropy.grid import Snap
 from corelic.errors import BadWeightsError, UntrainedCodecError
 from corelic.media import Picture
 from corelic.training.recipe import load_recipe
-from tests.conformance.conftest import HEAVY, SPECS, weights_file
 from tests.conformance.test_contexts import assert_exact_cover
 from tests.tiny import TINY
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SHIPPED_BYTES = 8 * 2**20  # the most that weights of a small codec may take
 every_name = pytest.mark.parametrize("spec", list_specs(), ids=lambda spec: spec.full_name)
-every_heavy = pytest.mark.parametrize("spec", HEAVY, ids=lambda spec: spec.full_name)
-every_untrained = pytest.mark.parametrize(
-    "spec", [s for s in list_specs() if store.shipped(s) is None], ids=lambda spec: spec.full_name
-)
+UNTRAINED = tuple(spec for spec in list_specs() if store.shipped(spec) is None)
+every_untrained = pytest.mark.parametrize("spec", UNTRAINED, ids=lambda spec: spec.full_name)
 
 
-def parts(spec: CodecSpec) -> tuple[type, type, str]:
-    return type(spec.transform), type(spec.context), spec.tiling
+def small_ones() -> list[CodecSpec]:
+    """Of codecs that come in more than one size, that is by two names, the smaller one."""
+    sizes: dict[object, dict[str, CodecSpec]] = {}
+    for spec in list_specs():
+        sizes.setdefault((type(spec.transform), type(spec.context)), {})[spec.name] = spec
+    return [
+        min(named.values(), key=lambda spec: spec.transform.latent_channels)
+        for named in sizes.values()
+        if len(named) > 1
+    ]
 
 
-@every_heavy
-def test_a_codec_too_large_for_the_suite_has_a_small_one_in_it(spec: CodecSpec) -> None:
-    assert parts(spec) in {parts(light) for light in SPECS}
-
-
-@every_heavy
+@every_untrained
 def test_a_large_codec_can_be_built_and_described(spec: CodecSpec) -> None:
     with torch.device("meta"):
         codec = LearnedImageCodec(spec)
@@ -48,10 +49,14 @@ def test_a_large_codec_can_be_built_and_described(spec: CodecSpec) -> None:
     assert_exact_cover(codec.context, torch.Size((1, spec.context.latent_channels, 4, 8)))
 
 
-@every_untrained
+@pytest.mark.parametrize("spec", small_ones(), ids=lambda spec: spec.full_name)
 def test_weights_of_a_small_codec_are_small(spec: CodecSpec) -> None:
-    if spec in SPECS:
-        assert len(weights_file(spec)) <= SHIPPED_BYTES
+    codec = LearnedImageCodec(spec)
+    for module in codec.modules():
+        if isinstance(module, Snap):
+            module.peak = 1.0  # any grid: it takes no room
+    codec.freeze()
+    assert len(store.pack(codec, {})) <= SHIPPED_BYTES
 
 
 @every_name

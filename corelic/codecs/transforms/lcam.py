@@ -74,6 +74,21 @@ class LcamSpec:
             if side * self.stretch > LENGTH_MAX:
                 raise ValueError(f"windows may be at most {LENGTH_MAX} long")
 
+    @classmethod
+    def sized(cls, latent_channels: int) -> LcamSpec:
+        """Windows of at most 64 pixels, which divide every tile."""
+        head_channels = max(latent_channels // 8, 2)
+        return cls(
+            channels=2 * SHAPES * head_channels,
+            latent_channels=latent_channels,
+            blocks=1,
+            modules=(1, 2, 1),
+            windows=(8, 4, 2),
+            stretch=2,
+            head_channels=head_channels,
+            shift=True,
+        )
+
     @property
     def stride_px(self) -> int:
         return STRIDE

@@ -50,6 +50,11 @@ class ResidualSpec:
         if self.channels < 2 or self.latent_channels < 1:
             raise ValueError("a residual transform needs 2 channels and 1 latent channel")
 
+    @classmethod
+    def sized(cls, latent_channels: int) -> ResidualSpec:
+        """A block a stage."""
+        return cls(max(latent_channels // 2, 2), latent_channels, blocks=1)
+
     @property
     def stride_px(self) -> int:
         return STRIDE

@@ -71,6 +71,19 @@ class SwinSpec:
         if not 1 <= self.window <= WINDOW_MAX:
             raise ValueError(f"windows have 1 to {WINDOW_MAX} positions a side")
 
+    @classmethod
+    def sized(cls, latent_channels: int) -> SwinSpec:
+        """A block a stage, windows as in the paper."""
+        channels = max(latent_channels // 8, 1) * 4
+        return cls(
+            channels=channels,
+            latent_channels=latent_channels,
+            dense_channels=max(3 * latent_channels // 16, 1),
+            depths=(1, 1, 1),
+            heads=(2, 4, 4),
+            window=8,
+        )
+
     @property
     def stride_px(self) -> int:
         return STRIDE
