@@ -109,23 +109,30 @@ class WindowAttention(nn.Module):
         )
 
     def forward(self, qkv: Tensor) -> Tensor:
-        """qkv (N, 3C, H, W), queries, keys and values -> (N, C, H, W) in the same precision."""
+        """qkv (N, 3C, H, W), queries, keys and values -> (N, C, H, W)."""
         *_, height, width = qkv.shape
         rows = Axis.over(height, self.window.height, shifted=self.window.shifted)
         columns = Axis.over(width, self.window.width, shifted=self.window.shifted)
         windows = cut(qkv.permute(0, 2, 3, 1), rows, columns)
         split = windows.reshape(*windows.shape[:2], 3, self.heads, -1)
-        query, key, value = split.permute(2, 0, 3, 1, 4).unbind()
-        scale = self.log_scale.clamp_max(math.log(SCALE_MAX)).exp()
-        attended = F.scaled_dot_product_attention(
-            (direction(query) * scale).to(value.dtype),
-            direction(key).to(value.dtype),
-            value,
-            attn_mask=self.added_to_scores(len(qkv), rows, columns).to(value.dtype),
-            scale=1.0,
-        )
+        # Float32 even under autocast: an exponential makes per cents of the last of 8 bits, and
+        # these are few of a block's products.
+        with torch.autocast(qkv.device.type, enabled=False):
+            query, key, value = split.float().permute(2, 0, 3, 1, 4).unbind()
+            attended = F.scaled_dot_product_attention(
+                F.normalize(query, dim=-1, eps=LENGTH_MIN) * self.scale,
+                F.normalize(key, dim=-1, eps=LENGTH_MIN),
+                value,
+                attn_mask=self.added_to_scores(len(qkv), rows, columns),
+                scale=1.0,
+            )
         joined = join(attended.transpose(1, 2).flatten(2), rows, columns)
         return joined.permute(0, 3, 1, 2)
+
+    @property
+    def scale(self) -> Tensor:
+        """(heads, 1, 1), of cosines."""
+        return self.log_scale.clamp_max(math.log(SCALE_MAX)).exp()
 
     def added_to_scores(self, pictures: int, rows: Axis, columns: Axis) -> Tensor:
         """(1 or pictures · windows, heads, positions, positions): position bias, -inf at padding.
@@ -152,16 +159,12 @@ class WindowAttention(nn.Module):
             ),
             dim=-1,
         )
-        table = BIAS_MAX * torch.sigmoid(self.bias(offsets).float())
+        table = BIAS_MAX * torch.sigmoid(self.bias(offsets))
         row, column = (torch.arange(side, device=device) for side in (height, width))
         down = (row[:, None] - row + height - 1)[:, None, :, None]
         right = (column[:, None] - column + width - 1)[None, :, None, :]
         index = (down * (2 * width - 1) + right).flatten(2).flatten(0, 1)
         return table.flatten(0, 1)[index].permute(2, 0, 1).contiguous()
-
-
-def direction(x: Tensor) -> Tensor:
-    return F.normalize(x.float(), dim=-1, eps=LENGTH_MIN)
 
 
 def spaced(side: int, nominal_side: int, device: torch.device) -> Tensor:

@@ -66,6 +66,10 @@ def awake(family: str) -> tuple[nn.Module, nn.Module]:
     analysis, synthesis = spec.build_analysis(), spec.build_synthesis()
     spec.start(analysis, synthesis, tiny.crops(0, 16, 128))
     for part in (analysis, synthesis):
-        tiny.rouse(part)
+        for parameter in part.parameters():
+            if not parameter.any():
+                parameter.data.normal_(
+                    0, 0.2
+                )  # so much that what a branch sees is not rounded away
         part.requires_grad_(False)
     return analysis, synthesis

@@ -18,7 +18,7 @@ WINDOWS = [
     Window(1, 5, shifted=True),
     Window(16, 2, shifted=False),
 ]
-SIZES = [(8, 8), (7, 9), (1, 1), (3, 13)]
+SIZES = [(4, 8), (5, 7), (1, 1), (2, 11)]
 
 
 def attention(window: Window) -> WindowAttention:
