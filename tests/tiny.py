@@ -85,6 +85,8 @@ def untrained(spec: CodecSpec) -> bytes:
     """A weights file of any codec: every layer does something, nothing of it useful."""
     codec = started(spec)
     rouse(codec)
+    with torch.no_grad():  # or all hyper-latents might be rounded to zero
+        codec.hyper_analysis.reduce[-1].bias.normal_(0, 3)
     return finished(codec, nodes=(NODES - 1,))  # where latents are largest
 
 

@@ -128,7 +128,7 @@ class Gates(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // 4, 1)
+        hidden = max(channels // 4, 4)
         self.mean = GridMean()
         self.by_channel = nn.ModuleList(
             [GridConv2d(channels, hidden), GridConv2d(hidden, channels)]
