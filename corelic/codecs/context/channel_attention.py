@@ -35,6 +35,7 @@ from corelic.entropy.grid_attention import GridAttention, softmax_weight
 from corelic.entropy.grid_norm import GridGelu, GridMean, normal_cdf
 from corelic.entropy.grid_sampling import GridSampling
 
+KERNEL = 5  # after attention
 REFERENCE_STRIDE = 4  # latents from one reference point to the next, each way
 REFERENCE_START = REFERENCE_STRIDE // 2
 FARTHEST = 8.0  # latents from a reference point to where it looks; a power of two
@@ -81,7 +82,8 @@ class ChannelAttention(SlicedContext):
         count = m // size
         super().__init__([size] * count)
         self.hyper_features = 2 * m
-        self.working_values = 16 * m + 24 * size
+        # The dense convolution after attention unfolds its input in float64.
+        self.working_values = (KERNEL**2 + 7) * m + 10 * size
         self.functions = Functions()
         self.channels = nn.ModuleList(
             AcrossChannels((k + 1) * size, 2 * size) for k in range(count)
@@ -180,7 +182,7 @@ class AcrossPicture(nn.Module):
         self.offset = GridConv2d(channels, 2, gain=0.1)
         self.sample = GridSampling()
         self.attention = GridAttention(channels, channels, heads, channels)
-        self.leave = GridConv2d(channels, out_channels, 5)
+        self.leave = GridConv2d(channels, out_channels, KERNEL)
         self.mix = GridConv2d(channels, out_channels, gain=0.1)
         self.spread = GridConv2d(out_channels, out_channels, 3, groups=out_channels)
         self.gates = Gates(out_channels)

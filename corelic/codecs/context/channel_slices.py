@@ -72,7 +72,9 @@ class ChannelSlices(SlicedContext):
             Fusion(2 * m + (2 if k else 1) * 2 * size, 2 * size)
             for k, size in enumerate(self.sizes)
         )
-        self.working_values = 5 * m + 2 * (2 * m + 4 * max(self.sizes)) + 2 * spec.wide
+        # A dense convolution in float64 unfolds its input.
+        unfolded = KERNEL**2 * max(self.starts[-2], spec.wide, *self.sizes)
+        self.working_values = unfolded + 6 * m + 2 * spec.wide
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         number, second = divmod(step, 2)

@@ -46,7 +46,8 @@ class Checkerboard(SlicedContext):
         super().__init__([m])
         self.hyper_features = 2 * m
         self.reach = KERNEL // 2  # all else is 1×1
-        self.working_values = 6 * m + 3 * context
+        # A dense convolution in float64 unfolds its input.
+        self.working_values = (KERNEL**2 + 3) * m + context
         self.context_channels = context
         # Latents reach hundreds, hyper features do not: hence the small gain.
         self.neighbours = GridConv2d(m, context, KERNEL, gain=0.1)
