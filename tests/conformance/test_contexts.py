@@ -1,6 +1,7 @@
 """What the coder relies on in any context model, and contexts that break it on purpose."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -8,9 +9,12 @@ from torch import Tensor
 
 from corelic.codecs.base import ContextSpec
 from corelic.codecs.context.base import LATENT_LIMIT, MEAN_UNIT, ContextModel, GaussianParameters
+from corelic.codecs.files import exact_arithmetic
 from corelic.codecs.learned import HYPER_STRIDE
+from corelic.codecs.memory import EXACT_BYTES
 from corelic.entropy import grid
 from corelic.entropy.distributions import SCALES
+from tests.allocations import peak_bytes
 from tests.conformance.conftest import every_context, exact_context, settings_matrix
 from tests.tiny import TINY
 
@@ -244,3 +248,19 @@ def test_a_context_is_made_of_grid_layers_alone(spec: ContextSpec) -> None:
     for name, parameter in exact_context(spec).named_parameters():
         assert parameter.dtype == torch.float64, name
     assert grid.check_bounds(exact_context(spec))
+
+
+@every_context
+def test_a_context_needs_no_more_memory_than_it_says(spec: ContextSpec) -> None:
+    """Whichever step, refining or not; and a good part of it, or budgets would be wasted."""
+    context, m, side = exact_context(spec), spec.latent_channels, 16
+    hyper, decoded = latents(context, m, (side, side)).split((context.hyper_features, m), 1)
+    found = 0
+    with exact_arithmetic():
+        for step in range(context.steps):
+            refines = (context.refine,) if context.refines else ()
+            for work in (context.parameters_for, *refines):
+                found = max(found, peak_bytes(partial(work, step, hyper, decoded)))
+    values = found / EXACT_BYTES / side**2
+    # `Costs` adds the inputs, and positions of the elements of a few steps.
+    assert 0.3 * context.working_values < values <= context.working_values + m
