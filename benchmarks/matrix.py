@@ -30,6 +30,7 @@ from corelic.codecs import registry, spec_json, store
 from corelic.codecs.base import CodecSpec, ContextSpec, TransformSpec
 from corelic.codecs.files import FileCodec, device_of
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.errors import PictureError
 from corelic.eval.complexity import codec_cost
 from corelic.eval.machine import machine
 from corelic.eval.metrics import psnr_db
@@ -215,6 +216,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def pictures_of(given: argparse.Namespace) -> list[Picture]:
+    paths = sorted(given.pictures.glob("*.png"))[: given.limit]
+    if not paths:
+        raise PictureError(str(given.pictures), "has no .png; give --pictures another folder")
+    return [read_picture(path) for path in paths]
+
+
 def row_of(
     base: LearnedImageCodec,
     cache: LatentCache,
@@ -223,7 +231,10 @@ def row_of(
     given: argparse.Namespace,
 ) -> Row:
     codec = with_context(base, spec, seed)
-    label = f"{spec.name} {seed}"
+    transform, context = (
+        type(part).__module__.rsplit(".", 1)[1] for part in (spec.transform, spec.context)
+    )
+    label = f"{transform}, {context}, seed {seed}"
     losses = list(
         track(
             train_on_latents(
@@ -241,13 +252,8 @@ def row_of(
     )
     freeze_on_latents(codec, cache, batch=given.batch)
     weights = store.unpack(store.pack(codec, {}), label)
-    paths = sorted(given.pictures.glob("*.png"))[: given.limit]
-    figures = measured(
-        FileCodec(weights, device_of(given.device)), [read_picture(path) for path in paths]
-    )
+    figures = measured(FileCodec(weights, device_of(given.device)), pictures_of(given))
     cost = codec_cost(spec)
-    kinds = (type(part).__module__.rsplit(".", 1)[1] for part in (spec.transform, spec.context))
-    transform, context = kinds
     return Row(
         transform=transform,
         context=context,
@@ -262,17 +268,17 @@ def row_of(
 
 def rows_of(kind: str, given: argparse.Namespace) -> Iterable[Row]:
     """All contexts on one transform; what is done is read."""
-    folder = given.work / kind
+    folder, trained = given.work / kind, given.work / f"transform-{kind}"  # pictures: beside it
     transform, contexts = (
         spec_json.kinds("transform")[kind].sized(given.channels),
         spec_json.kinds("context"),
     )
     baseline = contexts[BASELINE].sized(given.channels)
     spec = registry.register(codec_spec(f"matrix_{kind}", transform, baseline))
-    trained_transform(spec, given, folder / "transform")
-    base = averaged_codec(folder / "transform", spec).to(device_of(given.device))
-    setup = Setup.load(folder / "transform")
-    crops = Crops(setup.open_cache(folder / "transform"), setup.recipe.seed)
+    trained_transform(spec, given, trained)
+    base = averaged_codec(trained, spec).to(device_of(given.device))
+    setup = Setup.load(trained)
+    crops = Crops(setup.open_cache(trained), setup.recipe.seed)
     cache = LatentCache.build(base, crops, folder / "latents", given.cached, given.crop)
     for seed in map(int, given.seeds.split(",")):
         for context in given.contexts.split(","):
@@ -305,6 +311,7 @@ def main() -> int:
     if problem is not None:
         print(f"error: {problem}", file=sys.stderr)
         return 1
+    pictures_of(given)  # or there is nothing to measure with
     rows = [row for kind in given.transforms.split(",") for row in rows_of(kind, given)]
     lines = "\n".join(table(rows))
     result = {"options": options, "machine": machine(given.device)}
