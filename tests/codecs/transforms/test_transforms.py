@@ -99,24 +99,26 @@ def test_every_parameter_learns(family: str) -> None:
 
 
 @every_family
-def test_a_flat_picture_has_gradients_of_bounded_size(family: str) -> None:
+def test_where_nothing_is_gradients_are_bounded(family: str) -> None:
+    """Coarsely quantised latents are zero for the most part, and then queries have no direction."""
     spec = FAMILIES[family]
     torch.manual_seed(3)
-    analysis = spec.build_analysis()
-    tiny.rouse(analysis)
-    for name, parameter in analysis.named_parameters():
-        if name.endswith("bias"):
-            parameter.data.zero_()  # as they start; so queries and keys have no length here
-    x = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
-    analysis(x, quality(50)).sum().backward()
-    for gradient in (x.grad, *(parameter.grad for parameter in analysis.parameters())):
-        assert gradient is not None
-        assert gradient.abs().max() < 1e4
+    x, y = torch.rand(1, 3, 128, 128), torch.randn(1, 12, 8, 8)
+    x[..., :88], y[..., :5] = 0.5, 0.0
+    for network, given in ((spec.build_analysis(), x), (spec.build_synthesis(), y)):
+        tiny.rouse(network)
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.data.zero_()  # as they start
+        network(given, quality(50)).sum().backward()
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None
+            assert parameter.grad.abs().max() < 1e7, name  # 1e10 without a least length
 
 
 @pyramids
 def test_the_start_is_the_best_linear_codec(family: str) -> None:
-    spec, pictures = FAMILIES[family], tiny.crops(0, 16, 128)
+    spec, pictures = FAMILIES[family], tiny.crops(0, 4, 128)
     analysis, synthesis = spec.build_analysis(), spec.build_synthesis()
     spec.start(analysis, synthesis, pictures)
     with torch.no_grad():
@@ -125,7 +127,7 @@ def test_the_start_is_the_best_linear_codec(family: str) -> None:
     _, sizes, axes = torch.linalg.svd(patches.double(), full_matrices=False)
     leading = axes[: spec.latent_channels]
     best = (patches.double() @ leading.T @ leading).float()
-    best = best.view(16, 8, 8, 768).permute(0, 3, 1, 2)
+    best = best.view(4, 8, 8, 768).permute(0, 3, 1, 2)
     assert torch.allclose(found, F.pixel_shuffle(best, 16) + 0.5, atol=1e-4)
     assert isinstance(analysis, PyramidAnalysis)
     deviations = sizes[: spec.latent_channels] / len(patches) ** 0.5
@@ -135,18 +137,14 @@ def test_the_start_is_the_best_linear_codec(family: str) -> None:
 @every_family
 def test_bfloat16_is_for_branches_alone(family: str) -> None:
     spec, x, rates = FAMILIES[family], tiny.crops(3, 2, 64), quality(20, 80)
-    fresh = spec.build_analysis(), spec.build_synthesis()  # whose branches are all zero
-    spec.start(*fresh, tiny.crops(0, 16, 128))
-    # Branches may be rough: the direction of a short query is known to a tenth, with 8 bits.
-    for (analysis, synthesis), tolerance in ((fresh, 1e-5), (awake(family), 0.1)):
-        with torch.no_grad():
-            y = analysis(x, rates)
-            expected = synthesis(y, rates)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                rough_y, rough = analysis(x, rates), synthesis(y, rates)
-        for found, exact in ((rough_y, y), (rough, expected)):
-            assert found.dtype == torch.float32
-            assert (found - exact).abs().max() < tolerance * exact.abs().max()
+    analysis, synthesis = spec.build_analysis(), spec.build_synthesis()  # all branches are zero
+    spec.start(analysis, synthesis, tiny.crops(0, 16, 128))
+    with torch.no_grad():
+        y = analysis(x, rates)
+        x_hat = synthesis(y, rates)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.allclose(analysis(x, rates), y, atol=1e-5)
+            assert torch.allclose(synthesis(y, rates), x_hat, atol=1e-5)
 
 
 def tiled(family: str) -> int:
