@@ -16,6 +16,7 @@
     │   └── ForeignFileError                    a classical codec's own file, damaged
     ├── UnknownCodecError (LookupError)         no codec of this name
     ├── MissingWeightsError (LookupError)       the weights a file names are not here
+    ├── UntrainedCodecError (LookupError)       a codec whose weights do not ship
     ├── BadWeightsError (ValueError)            weights that cannot be used
     ├── PictureError (ValueError)               a picture that cannot be read or encoded
     ├── TooManyPixelsError (ValueError)         a picture larger than the caller allows
@@ -242,6 +243,21 @@ class MissingWeightsError(CorelicError, LookupError):
         return (
             f"the weights {self.fingerprint.hex()} of codec {self.codec!r} are not here; put them "
             f"in a folder that CORELIC_MODELS names, or give their file with --codec PATH"
+        )
+
+
+class UntrainedCodecError(CorelicError, LookupError):
+    """A codec by name, of which no weights are in the package; `trained` are those that have."""
+
+    def __init__(self, codec: str, recipe: str, trained: tuple[str, ...]) -> None:
+        super().__init__(codec, recipe, trained)
+        self.codec, self.recipe, self.trained = codec, recipe, trained
+
+    def __str__(self) -> str:
+        return (
+            f"no trained weights of {self.codec} come with this package; train it with "
+            f"corelic train {self.recipe} and give the file it writes with --codec PATH, or "
+            f"choose from {', '.join(self.trained)}"
         )
 
 

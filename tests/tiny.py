@@ -4,7 +4,7 @@ The format's golden streams use it, and so do tests that need some codec but no 
 It is not in the registry: files name it, `CORELIC_MODELS=tests/golden` finds it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,12 +69,12 @@ def rouse(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def finished(codec: LearnedImageCodec) -> bytes:
+def finished(codec: LearnedImageCodec, *, nodes: Iterable[int] = range(NODES)) -> bytes:
     """The weights file of a codec in float: ranges observed, frozen, packed."""
     codec.eval()
     grid.watch(codec.parsing_path, True)
     for x in crops(1, 4, 128).split(1):
-        for node in range(NODES):
+        for node in nodes:
             codec(x, torch.tensor([node * QUALITY_MAX / (NODES - 1)]))
     grid.watch(codec.parsing_path, False)
     codec.freeze()
@@ -85,7 +85,9 @@ def untrained(spec: CodecSpec) -> bytes:
     """A weights file of any codec: every layer does something, nothing of it useful."""
     codec = started(spec)
     rouse(codec)
-    return finished(codec)
+    with torch.no_grad():  # or all hyper-latents might be rounded to zero
+        codec.hyper_analysis.reduce[-1].bias.normal_(0, 3)
+    return finished(codec, nodes=(NODES - 1,))  # where latents are largest
 
 
 def train(codec: LearnedImageCodec) -> Iterator[Tensor]:

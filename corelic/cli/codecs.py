@@ -32,11 +32,13 @@ def codecs(as_json: options.Json = False) -> None:
         print_json([{field: getattr(spec, field) for field in FIELDS} for spec in specs])
         return
     table = Table("codec", "parameters", "weights", "licence", "tiling", "paper")
+    for column in table.columns[:3]:
+        column.no_wrap = True
     for spec in specs:
         table.add_row(
             f"{spec.name}-{spec.generation}",
             f"{spec.parameters:,}",
-            spec.weights or "none shipped",
+            spec.weights or "not trained",
             spec.weights_licence,
             spec.tiling,
             spec.paper,

@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -32,6 +32,10 @@ class TransformSpec(Protocol):
     def working_floats(self) -> float:
         """Alive at the peak of analysis or synthesis, per pixel, beside the picture."""
 
+    @classmethod
+    def sized(cls, latent_channels: int) -> Self:
+        """A small one of its family: to compare families, and to test them."""
+
     def build_analysis(self) -> nn.Module: ...
     def build_synthesis(self) -> nn.Module: ...
     def start(self, analysis: nn.Module, synthesis: nn.Module, pictures: Tensor) -> None:
@@ -43,6 +47,10 @@ class ContextSpec(Protocol):
 
     @property
     def latent_channels(self) -> int: ...
+    @classmethod
+    def sized(cls, latent_channels: int) -> Self:
+        """In its family's usual proportions: to compare families, and to test them."""
+
     def build(self) -> ContextModel: ...
 
 
@@ -60,7 +68,7 @@ class CodecSpec:
     lambda_max: float  # at quality 100
     pad_multiple_px: int
     # "halo": a part of a picture depends on its surroundings alone, so tiles leave no seam;
-    # "independent": it depends on all of the picture, which is processed whole.
+    # "independent": it depends on all of the picture, and what sees all of it is processed whole.
     tiling: Literal["halo", "independent"]
     weights_licence: str
 

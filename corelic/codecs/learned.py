@@ -3,7 +3,7 @@
     x ─ analysis ─ ·gain ─► y ─┬─ hyper-analysis ─► z ─ round ─► ẑ ─ hyper-synthesis ─┐
                                │                                                      ▼
                                └─ round(y − mean) ◄── mean, scale index ◄── context, step by step
-    ŷ = symbol + mean ─ /gain ─ synthesis ─► x̂
+    ŷ = symbol + mean, refined by the context ─ /gain ─ synthesis ─► x̂
 
 One class, two lives (see `entropy.grid`): trainable until `freeze`, exact afterwards. Only an
 exact codec makes files.
@@ -19,7 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corelic.codecs.base import CodecSpec, Reconstruction
-from corelic.codecs.context.base import LATENT_LIMIT, MEAN_UNIT, GaussianParameters
+from corelic.codecs.context.base import (
+    LATENT_LIMIT,
+    MEAN_UNIT,
+    GaussianParameters,
+    on_latent_grid,
+)
 from corelic.codecs.hyperprior import HyperAnalysis, HyperSynthesis
 from corelic.codecs.rate import NODES, Gains, nearest_node
 from corelic.entropy import grid
@@ -54,6 +59,29 @@ class Latents:
         return crc32
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What the context's steps make of known latents; all (N, M, h, w).
+
+    coded       symbol + mean: what the stream says
+    y_hat       the same as refined by the context: what the decoder sees
+    parameters  that each element is coded with
+    """
+
+    coded: Tensor
+    y_hat: Tensor
+    parameters: GaussianParameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rated:
+    """Latents as the decoder sees them, (N, M, h, w) float32, and rates as in Reconstruction."""
+
+    y_hat: Tensor
+    latent_bits: Tensor
+    hyper_bits: Tensor
+
+
 def straight_through_round(x: Tensor) -> Tensor:
     """round(x) with the gradient of x."""
     return x + (torch.floor(x + 0.5) - x).detach()
@@ -78,8 +106,12 @@ class LearnedImageCodec(nn.Module):
         self.gains = Gains(channels, spec.lambda_min, spec.lambda_max)
         self.hyper_analysis = HyperAnalysis(channels, spec.hyper_channels)
         self.context = spec.context.build()
+        if spec.pad_multiple_px % (spec.transform.stride_px * self.context.period):
+            raise ValueError(f"{spec.name}: pad to whole periods of its context's masks")
         if spec.tiling == "halo" and self.context.reach is None:
             raise ValueError(f"{spec.name}: its context sees everything, so it has no halo")
+        if spec.tiling != "halo" and None not in (spec.transform.halo_px, self.context.reach):
+            raise ValueError(f"{spec.name}: nothing in it sees everything, so it has a halo")
         self.hyper_synthesis = HyperSynthesis(spec.hyper_channels, self.context.hyper_features)
         self.prior = FactorisedPrior(spec.hyper_channels, NODES)
         self.exact = False
@@ -108,19 +140,29 @@ class LearnedImageCodec(nn.Module):
         """
         *_, height, width = x.shape
         y = self.latents_of(pad(x, self.spec.pad_multiple_px), quality)
+        found = self.rated(y, quality)
+        x_hat = self.pixels_of(found.y_hat, quality)
+        return Reconstruction(
+            x_hat=x_hat[:, :, :height, :width],
+            latent_bits=found.latent_bits,
+            hyper_bits=found.hyper_bits,
+        )
+
+    def rated(self, y: Tensor, quality: Tensor) -> Rated:
+        """What lies between the transforms; y (N, M, h, w) gained latents."""
         z = self.hyper_latents_of(y)
         node = nearest_node(quality)
         z_hat = straight_through_round(z)
         hyper = self.hyper_synthesis(self.for_parsing(z_hat), node)
-        y_hat, parameters = self.predict(self.for_parsing(y), hyper)
+        found = self.predict(self.for_parsing(y), hyper)
         noise = self.training
         z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
-        y_rated = y + torch.rand_like(y) - 0.5 if noise else y_hat
-        residual = (y_rated - parameters.mean).float()
-        x_hat = self.pixels_of(y_hat.float(), quality)
-        return Reconstruction(
-            x_hat=x_hat[:, :, :height, :width],
-            latent_bits=gaussian_bits(residual, parameters.scale_index.float()).sum((1, 2, 3)),
+        y_rated = y + torch.rand_like(y) - 0.5 if noise else found.coded
+        residual = (y_rated - found.parameters.mean).float()
+        scale_index = found.parameters.scale_index.float()
+        return Rated(
+            y_hat=found.y_hat.float(),
+            latent_bits=gaussian_bits(residual, scale_index).sum((1, 2, 3)),
             hyper_bits=self.prior.bits(z_rated, node).sum((1, 2, 3)),
         )
 
@@ -145,9 +187,9 @@ class LearnedImageCodec(nn.Module):
     def for_parsing(self, x: Tensor) -> Tensor:
         return x.double() if self.exact else x
 
-    def predict(self, y: Tensor, hyper: Tensor) -> tuple[Tensor, GaussianParameters]:
-        """All steps, with y known: ŷ and the parameters that each element is coded with."""
-        y_hat, index, mean = (torch.zeros_like(y) for _ in range(3))
+    def predict(self, y: Tensor, hyper: Tensor) -> Prediction:
+        """All steps, with y known."""
+        coded, y_hat, index, mean = (torch.zeros_like(y) for _ in range(4))
         for step, mask in enumerate(self.context.masks(y.shape)):
             mask = mask.to(y.device)
             parameters = self.context.parameters_for(step, hyper, y_hat)
@@ -155,9 +197,18 @@ class LearnedImageCodec(nn.Module):
                 parameters = parameters.on_grid()
             rounded = straight_through_round(y - parameters.mean) + parameters.mean
             y_hat = torch.where(mask, rounded, y_hat)
+            if self.context.refines:
+                coded = torch.where(mask, rounded, coded)
+                y_hat = torch.where(mask, self.refined(step, hyper, y_hat), y_hat)
             index = torch.where(mask, parameters.scale_index, index)
             mean = torch.where(mask, parameters.mean, mean)
-        return y_hat, GaussianParameters(index, mean)
+        coded = coded if self.context.refines else y_hat
+        return Prediction(coded, y_hat, GaussianParameters(index, mean))
+
+    def refined(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
+        """As `ContextModel.refine`, on the grid of ŷ once this codec is exact."""
+        found = self.context.refine(step, hyper, decoded)
+        return on_latent_grid(found) if self.exact else found
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import torch
+
 from corelic.codecs.hyperprior import HyperAnalysis, HyperSynthesis
 from corelic.codecs.learned import HYPER_STRIDE, LearnedImageCodec
 from corelic.codecs.tiling import Grid, Tile
@@ -85,7 +87,7 @@ class Costs:
         m, c, features = spec.transform.latent_channels, spec.hyper_channels, context.hyper_features
 
         def stage(reach: int | None, unit: int, values: float, value_bytes: int) -> Stage:
-            halo = None if reach is None or spec.tiling != "halo" else -(-reach // unit)
+            halo = None if reach is None else -(-reach // unit)
             return Stage(halo, round(values * value_bytes))
 
         around = stage(
@@ -112,7 +114,8 @@ class Costs:
         }
         # Held whole are ŷ in float32, table indexes in 8 bits, hyper features in 16; while a step
         # is coded, its table indexes, their order and its symbols.
-        of_step = -(-m // context.steps)
+        cell = torch.Size((1, m, side, side))
+        of_step = -(-max(int(mask.sum()) for mask in context.masks(cell)) // latents)
         decode = 4 * m + m + 2 * features + of_step * (1 + 4 + 4)
         encode = decode + 2 * m  # symbols of all steps, in 16 bits: coding goes backwards
         search = encode + 4 * m  # latents before any gain

@@ -21,7 +21,7 @@ from corelic.codecs.context.base import GaussianParameters
 from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
 from corelic.codecs.memory import Network, Plan, give_back
 from corelic.codecs.rate import nearest_node
-from corelic.codecs.tiling import Area, Grid, Tile
+from corelic.codecs.tiling import Area, Tile
 from corelic.entropy.coder import Decoder, Encoder, FrequencyTables, Segment
 
 Progress = Callable[[int, int], None]  # tiles done, of how many
@@ -72,12 +72,13 @@ class Passes:
         self.cell_px = spec.pad_multiple_px
         self.cell_latents = self.cell_px // spec.transform.stride_px
         self.cell_hyper = self.cell_latents // HYPER_STRIDE
-        self.steps = StepElements(codec, plan.grid, self.cell_latents, device)
+        self.steps = StepElements(codec, self.cell_latents, device)
         self.expected = self.done = 0
 
     def expects(self, *networks: Network) -> None:
         """What is to come, for the progress."""
-        runs = {"context": self.codec.context.steps}
+        context = self.codec.context
+        runs = {"context": context.steps * (2 if context.refines else 1)}
         self.done = 0
         self.expected = sum(len(self.plan.tiles[name]) * runs.get(name, 1) for name in networks)
 
@@ -111,6 +112,7 @@ class Passes:
                 put(y[0], area, positions, symbol + mean)
                 put(symbols, area, positions, symbol)
                 put(indexes, area, positions, index)
+            self._refine(step, hyper, y)
         return Quantised(Latents(z_hat, y), node, symbols, indexes)
 
     def words_of(self, quantised: Quantised) -> bytes:
@@ -144,6 +146,7 @@ class Passes:
                 put(indexes, area, positions, index)
             found = stream.decode(self.steps.select(step, indexes), self.tables.latent)
             self.steps.add(step, y_hat[0], torch.from_numpy(found))
+            self._refine(step, hyper, y_hat)
         stream.finish()
         return Latents(z_hat, y_hat)
 
@@ -175,16 +178,37 @@ class Passes:
         self, step: int, tile: Tile, hyper: Tensor, y: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As coded, of a step's elements in a tile: where they are in it, scale index and mean."""
-        window = at(tile.window(self.cell_latents))
-        features = hyper[window].double().mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
-        dense = self.codec.context.parameters_for(step, features, y[window].double())
-        rows, columns = tile.crop(self.cell_latents)
-        positions = self.steps.positions(step, rows.stop - rows.start, columns.stop - columns.start)
-        index, mean = (
-            take(part[0], (rows, columns), positions) for part in (dense.scale_index, dense.mean)
-        )
+        dense = self.codec.context.parameters_for(step, *self._seen(tile, hyper, y))
+        crop, positions = self._elements(step, tile)
+        index, mean = (take(part[0], crop, positions) for part in (dense.scale_index, dense.mean))
         coded = GaussianParameters(index, mean).on_grid()
         return positions, coded.scale_index, coded.mean
+
+    def _refine(self, step: int, hyper: Tensor, y: Tensor) -> None:
+        """ŷ of a step, in place, once all of it is there."""
+        if not self.codec.context.refines:
+            return
+        found = []
+        for tile in self._tiles("context"):
+            dense = self.codec.refined(step, *self._seen(tile, hyper, y))
+            crop, positions = self._elements(step, tile)
+            found.append(take(dense[0], crop, positions).to(y.dtype))
+        # Only now: a tile's surroundings must not be refined before it.
+        for tile, values in zip(self.plan.tiles["context"], found, strict=True):
+            _, positions = self._elements(step, tile)
+            put(y[0], tile.inner(self.cell_latents), positions, values)
+
+    def _seen(self, tile: Tile, hyper: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Hyper features and latents around a tile, as the context takes them."""
+        window = at(tile.window(self.cell_latents))
+        features = hyper[window].double().mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
+        return features, y[window].double()
+
+    def _elements(self, step: int, tile: Tile) -> tuple[Area, Tensor]:
+        """Where a tile is in its window, and a step's elements in it."""
+        rows, columns = tile.crop(self.cell_latents)
+        positions = self.steps.positions(step, rows.stop - rows.start, columns.stop - columns.start)
+        return (rows, columns), positions
 
     def _hyper_rows(self, node: Tensor) -> NDArray[np.uint16]:
         """Table of each hyper-latent, flattened: one per rate node and channel."""
@@ -210,12 +234,9 @@ class Passes:
 class StepElements:
     """Which elements of latents (M, h, w) each step decodes, in order: row-major over all three."""
 
-    def __init__(
-        self, codec: LearnedImageCodec, grid: Grid, cell_latents: int, device: torch.device
-    ) -> None:
-        tiled = codec.spec.tiling == "halo"  # then a cell's elements are every cell's
-        sides = (1, 1) if tiled else (grid.rows, grid.columns)
-        shape = (1, codec.spec.transform.latent_channels, *(side * cell_latents for side in sides))
+    def __init__(self, codec: LearnedImageCodec, cell_latents: int, device: torch.device) -> None:
+        # A cell's elements are every cell's.
+        shape = (1, codec.spec.transform.latent_channels, cell_latents, cell_latents)
         self.masks = [mask.to(device) for mask in codec.context.masks(torch.Size(shape))]
         # Indexes are eight times as large as the masks they come from, and few are used at a time.
         self.of_channels = lru_cache(maxsize=POSITIONS_KEPT)(self._of_channels)

@@ -37,20 +37,35 @@ def from_json(text: str, source: str) -> CodecSpec:
     try:
         plain = json.loads(text)
         for part, folder in PARTS.items():
-            plain[part] = _build(_spec_class(folder, plain[part].pop("kind")), plain[part])
+            plain[part] = _build(_known_class(folder, plain[part].pop("kind")), plain[part])
         spec: CodecSpec = _build(CodecSpec, plain)
         return spec
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadWeightsError(source, f"its spec cannot be read ({error})") from error
 
 
-def _spec_class(folder: types.ModuleType, kind: object) -> type[Any]:
-    kinds = [module.name for module in pkgutil.iter_modules(folder.__path__)]
-    if kind not in kinds:  # never import what a file names without looking it up
+def kinds(part: str) -> dict[str, type[Any]]:
+    """The spec classes of a part, `transform` or `context`, by kind."""
+    folder = PARTS[part]
+    names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+    found = {name: _spec_class(folder, name) for name in names}
+    return {name: spec_class for name, spec_class in found.items() if spec_class is not None}
+
+
+def _known_class(folder: types.ModuleType, kind: object) -> type[Any]:
+    names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+    # Never import what a file names without looking it up.
+    spec_class = _spec_class(folder, str(kind)) if kind in names else None
+    if spec_class is None:
         raise ValueError(f"unknown kind {kind!r}")
+    return spec_class
+
+
+def _spec_class(folder: types.ModuleType, kind: str) -> type[Any] | None:
+    """None for a module that others share parts of."""
     module = importlib.import_module(f"{folder.__name__}.{kind}")
-    name = "".join(word.capitalize() for word in str(kind).split("_")) + "Spec"
-    spec_class: type[Any] = getattr(module, name)
+    name = "".join(word.capitalize() for word in kind.split("_")) + "Spec"
+    spec_class: type[Any] | None = getattr(module, name, None)
     return spec_class
 
 
@@ -75,6 +90,9 @@ def _fits(value: object, hint: Any) -> bool:
         return value in choices
     if isinstance(value, tuple):
         kinds = tuple(type(number) for number in value)
+        if choices == (int, Ellipsis):  # of any length: sizes that the spec itself holds together
+            ints = set(kinds) == {int} and len(value) <= COUNT_MAX
+            return ints and all(0 <= number <= SIZE_MAX for number in value)
         return kinds == choices and all(0 <= number <= COUNT_MAX for number in value)
     if isinstance(value, int) and not 0 <= value <= SIZE_MAX:
         return False

@@ -28,12 +28,17 @@ from corelic.codecs import spec_json
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import GAIN_UNIT, NODES
-from corelic.codecs.registry import find_spec
+from corelic.codecs.registry import find_spec, list_specs
 from corelic.entropy import grid
 from corelic.entropy.coder import FrequencyTables
 from corelic.entropy.distributions import SCALES, gaussian_tables
 from corelic.entropy.grid import GridConv2d, GridTable, Snap
-from corelic.errors import BadWeightsError, MissingWeightsError, UnknownCodecError
+from corelic.errors import (
+    BadWeightsError,
+    MissingWeightsError,
+    UnknownCodecError,
+    UntrainedCodecError,
+)
 
 FORMAT = "corelic-weights-1"
 MODELS_VARIABLE = "CORELIC_MODELS"
@@ -153,7 +158,10 @@ def shipped(spec: CodecSpec) -> Path | None:
 
 
 def by_name(name: str) -> Weights:
-    """`swift`, `swift-1` or the path of a weights file; a file cannot shadow a name."""
+    """`swift`, `swift-1` or the path of a weights file; a file cannot shadow a name.
+
+    UntrainedCodecError for a codec whose weights do not ship.
+    """
     try:
         spec = find_spec(name)
     except UnknownCodecError:
@@ -163,7 +171,8 @@ def by_name(name: str) -> Weights:
         raise
     found = shipped(spec)
     if found is None:
-        raise BadWeightsError(spec.full_name, "no trained weights ship with it; train it first")
+        trained = tuple(each.full_name for each in list_specs() if shipped(each) is not None)
+        raise UntrainedCodecError(spec.full_name, f"recipes/{spec.name}.yaml", trained)
     return from_file(found)
 
 
@@ -207,8 +216,6 @@ def _cached(path: Path, modified_ns: int, size_bytes: int) -> Weights:
 
 
 def _candidates() -> Iterator[Path]:
-    from corelic.codecs.registry import list_specs
-
     for spec in list_specs():
         path = shipped(spec)
         if path is not None:

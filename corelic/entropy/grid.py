@@ -103,7 +103,13 @@ class Snap(nn.Module):
         return units.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).mul_(1.0 / self.scale)
 
 
-class GridConv2d(nn.Module):
+class GridSum(nn.Module):
+    """A layer that sums products; the largest magnitude of its sums, in their unit, is known."""
+
+    accumulator_bound: float
+
+
+class GridConv2d(GridSum):
     """Convolution, (N, C, h, w) -> (N, O, h', w'): 1×1, dense or depthwise, zero padding k // 2."""
 
     def __init__(
@@ -151,8 +157,8 @@ class GridConv2d(nn.Module):
         return self.weight_unit / self.snap.scale
 
     @property
-    def accumulator_bound(self) -> float:
-        """Largest magnitude, in accumulator units, over all inputs that `snap` can return."""
+    def accumulator_bound(self) -> float:  # type: ignore[override]  # derived here
+        """Over all inputs that `snap` can return."""
         weights = self.weight.double().abs().flatten(1).sum(dim=1) / self.weight_unit
         bias = self.bias.double().abs() / self.bias_unit
         return float((weights * ACTIVATION_LIMIT + bias).max().item())
@@ -178,8 +184,8 @@ class GridConv2d(nn.Module):
 class GridLinear(GridConv2d):
     """Linear map of the last axis, (…, C) -> (…, O): a 1×1 convolution seen from the side."""
 
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__(in_features, out_features)
+    def __init__(self, in_features: int, out_features: int, *, gain: float = 1.0) -> None:
+        super().__init__(in_features, out_features, gain=gain)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(self.snap(x), self.weight.flatten(1), self.bias)
@@ -274,20 +280,17 @@ def watch(root: nn.Module, watching: bool) -> None:
 
 
 def freeze(root: nn.Module) -> list[AccumulatorBound]:
-    """Moves everything below `root` to the grid, for good; returns the bound of each layer.
-
-    Raises OverflowError if an accumulator could leave 2**53.
-    """
+    """Moves everything below `root` to the grid, for good; as `check_bounds`."""
     for _, layer in grid_layers(root):
         layer.freeze()
     return check_bounds(root)
 
 
 def check_bounds(root: nn.Module) -> list[AccumulatorBound]:
-    """The accumulator bound of each convolution, from its weights; OverflowError beyond 2**53."""
+    """The accumulator bound of each sum, from its weights; OverflowError beyond 2**53."""
     bounds = []
-    for name, layer in grid_layers(root):
-        if isinstance(layer, GridConv2d):
+    for name, layer in root.named_modules():
+        if isinstance(layer, GridSum):
             bound = layer.accumulator_bound
             if not bound < ACCUMULATOR_LIMIT:
                 raise OverflowError(f"{name} can reach {bound:.3g}, beyond 2**53")

@@ -62,9 +62,10 @@ def fit_tables(codec: LearnedImageCodec, crops: Crops) -> FrequencyTables:
         y = codec.latents_of(x, quality)
         z_hat = straight_through_round(codec.hyper_latents_of(y))
         hyper = codec.hyper_synthesis(codec.for_parsing(z_hat), nearest_node(quality))
-        y_hat, parameters = codec.predict(codec.for_parsing(y), hyper)
-        symbols = (y_hat - parameters.mean).long().clamp(-MAX_COUNTED, MAX_COUNTED) + MAX_COUNTED
-        place = parameters.scale_index.long() * counts.shape[1] + symbols
+        found = codec.predict(codec.for_parsing(y), hyper)
+        symbols = (found.coded - found.parameters.mean).long()
+        symbols = symbols.clamp(-MAX_COUNTED, MAX_COUNTED) + MAX_COUNTED
+        place = found.parameters.scale_index.long() * counts.shape[1] + symbols
         counts += place.flatten().bincount(minlength=counts.size).numpy().reshape(counts.shape)
     return fitted_tables(counts)
 

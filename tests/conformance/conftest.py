@@ -1,19 +1,23 @@
 """Every codec there is, with weights: its own where they ship, random ones before that.
 
-What a codec may do differently is declared in its spec, never listed here.
+What a codec may do differently is declared in its spec, never listed here. Random weights show no
+more when there are many: before its own ship, a codec is tested as a miniature, its parts as
+`sized` makes them for few channels, and codecs of the same parts as one.
 """
 
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
+from typing import Literal
 
 import pytest
 import torch
 from torch import nn
 
-from corelic.codecs import store
-from corelic.codecs.base import CodecSpec
+from corelic.codecs import spec_json, store
+from corelic.codecs.base import CodecSpec, ContextSpec
 from corelic.codecs.context.base import ContextModel
 from corelic.codecs.files import FileCodec
 from corelic.codecs.registry import list_specs
@@ -21,8 +25,40 @@ from corelic.codecs.store import Weights
 from corelic.entropy import grid
 from tests import tiny
 
-SPECS = (*list_specs(), tiny.TINY)
+FEW_CHANNELS = 16
+
+
+def is_trained(spec: CodecSpec) -> bool:
+    return spec == tiny.TINY or store.shipped(spec) is not None
+
+
+def miniature(spec: CodecSpec) -> CodecSpec:
+    """The same kinds of parts, in a codec that takes milliseconds."""
+    transform = type(spec.transform).sized(FEW_CHANNELS)
+    context = type(spec.context).sized(FEW_CHANNELS)
+    everything = transform.halo_px is None or context.build().reach is None
+    tiling: Literal["independent", "halo"] = "independent" if everything else "halo"
+    return replace(spec, transform=transform, context=context, hyper_channels=4, tiling=tiling)
+
+
+def tested() -> Iterator[CodecSpec]:
+    yield tiny.TINY
+    untrained = {}
+    for spec in list_specs():
+        if store.shipped(spec) is not None:
+            yield spec
+        else:
+            untrained[type(spec.transform), type(spec.context)] = miniature(spec)
+    yield from untrained.values()
+
+
+SPECS = tuple(tested())
+CONTEXTS: dict[str, ContextSpec] = {
+    **{kind: spec.sized(FEW_CHANNELS) for kind, spec in spec_json.kinds("context").items()},
+    **{spec.full_name: spec.context for spec in SPECS if is_trained(spec)},
+}
 every_codec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.full_name)
+every_context = pytest.mark.parametrize("spec", CONTEXTS.values(), ids=CONTEXTS.keys())
 
 
 @cache
@@ -40,21 +76,19 @@ def file_codec(spec: CodecSpec) -> FileCodec:
     return FileCodec(weights(spec), torch.device("cpu"))
 
 
-def is_trained(spec: CodecSpec) -> bool:
-    return spec == tiny.TINY or store.shipped(spec) is not None
-
-
 @cache
-def exact_context(spec: CodecSpec) -> ContextModel:
+def exact_context(spec: ContextSpec) -> ContextModel:
     """On the grid, with random weights: what holds for them holds for any."""
     torch.manual_seed(0)
-    context = spec.context.build()
+    context = spec.build()
     tiny.rouse(context)
-    shape = (1, spec.context.latent_channels, 8, 8)
+    shape = (1, spec.latent_channels, 8, 8)
     hyper = torch.randn(1, context.hyper_features, *shape[2:])
     grid.watch(context, True)
     for step in range(context.steps):
-        context.parameters_for(step, hyper, torch.randn(shape) * 20)
+        decoded = torch.randn(shape) * 20
+        context.parameters_for(step, hyper, decoded)
+        context.refine(step, hyper, decoded)
     grid.watch(context, False)
     grid.freeze(context)
     return context

@@ -1,17 +1,21 @@
 """What the coder relies on in any context model, and contexts that break it on purpose."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from corelic.codecs.base import CodecSpec
+from corelic.codecs.base import ContextSpec
 from corelic.codecs.context.base import LATENT_LIMIT, MEAN_UNIT, ContextModel, GaussianParameters
+from corelic.codecs.files import exact_arithmetic
 from corelic.codecs.learned import HYPER_STRIDE
+from corelic.codecs.memory import EXACT_BYTES
 from corelic.entropy import grid
 from corelic.entropy.distributions import SCALES
-from tests.conformance.conftest import every_codec, exact_context, settings_matrix
+from tests.allocations import peak_bytes
+from tests.conformance.conftest import every_context, exact_context, settings_matrix
 from tests.tiny import TINY
 
 COVER_SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (4, 4), (7, 8), (12, 9)]
@@ -43,10 +47,14 @@ def assert_causal(context: ContextModel, channels: int, size: tuple[int, int]) -
         undecoded = torch.stack(masks[step:]).any(0)
         blank = torch.where(undecoded, 0.0, decoded)
         honest = context.parameters_for(step, hyper, blank)
+        later = undecoded & ~mask
+        refined = context.refine(step, hyper, torch.where(later, 0.0, decoded))
         for future in (decoded, -decoded, torch.full_like(decoded, LATENT_LIMIT)):
             spied = context.parameters_for(step, hyper, torch.where(undecoded, future, decoded))
             assert spied.mean[:, mask].equal(honest.mean[:, mask])
             assert spied.scale_index[:, mask].equal(honest.scale_index[:, mask])
+            spied_on = context.refine(step, hyper, torch.where(later, future, decoded))
+            assert spied_on[:, mask].equal(refined[:, mask])
 
 
 class Forgetful(ContextModel):
@@ -77,6 +85,18 @@ class Repetitive(Forgetful):
         return [mask | ~self.spared(mask, 0, 0) for mask in self.sound.masks(shape)]
 
 
+class Rewriting(Repetitive):
+    """Sound parameters; refines what it decodes by what it has yet to decode."""
+
+    refines = True
+
+    def masks(self, shape: torch.Size) -> list[Tensor]:
+        return self.sound.masks(shape)
+
+    def refine(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
+        return decoded + decoded.roll(1, -1).sign() * MEAN_UNIT
+
+
 class Peeping(Forgetful):
     """Looks at the very element it predicts."""
 
@@ -97,17 +117,29 @@ class Foreseeing(Peeping):
         return GaussianParameters(honest.scale_index + seen, honest.mean)
 
 
-@every_codec
+@every_context
 @pytest.mark.parametrize("size", COVER_SIZES, ids=str)
-def test_every_latent_is_decoded_exactly_once(spec: CodecSpec, size: tuple[int, int]) -> None:
+def test_every_latent_is_decoded_exactly_once(spec: ContextSpec, size: tuple[int, int]) -> None:
     context = exact_context(spec)
-    assert_exact_cover(context, torch.Size((2, spec.context.latent_channels, *size)))
+    assert_exact_cover(context, torch.Size((2, spec.latent_channels, *size)))
 
 
-@every_codec
+@every_context
+def test_masks_of_a_part_are_parts_of_the_masks(spec: ContextSpec) -> None:
+    """So tiles need not know where they are, and the masks of a large picture take no memory."""
+    context, side = spec.build(), spec.build().period
+    part = context.masks(torch.Size((1, spec.latent_channels, side, side)))
+    whole = context.masks(torch.Size((1, spec.latent_channels, 3 * side, 2 * side)))
+    for mask, of_part in zip(whole, part, strict=True):
+        assert mask.equal(of_part.repeat(1, 3, 2))
+
+
+@every_context
 @pytest.mark.parametrize("size", FILE_SIZES, ids=str)
-def test_parameters_ignore_what_is_not_decoded_yet(spec: CodecSpec, size: tuple[int, int]) -> None:
-    assert_causal(exact_context(spec), spec.context.latent_channels, size)
+def test_parameters_ignore_what_is_not_decoded_yet(
+    spec: ContextSpec, size: tuple[int, int]
+) -> None:
+    assert_causal(exact_context(spec), spec.latent_channels, size)
 
 
 @pytest.mark.parametrize("broken", [Forgetful, Repetitive])
@@ -115,22 +147,22 @@ def test_parameters_ignore_what_is_not_decoded_yet(spec: CodecSpec, size: tuple[
 def test_a_broken_cover_is_noticed(broken: type[Forgetful], size: tuple[int, int]) -> None:
     shape = torch.Size((2, TINY.context.latent_channels, *size))
     with pytest.raises(AssertionError):
-        assert_exact_cover(broken(exact_context(TINY)), shape)
+        assert_exact_cover(broken(exact_context(TINY.context)), shape)
 
 
-@pytest.mark.parametrize("broken", [Peeping, Foreseeing])
+@pytest.mark.parametrize("broken", [Peeping, Foreseeing, Rewriting])
 @pytest.mark.parametrize("size", FILE_SIZES, ids=str)
 def test_a_context_that_sees_the_future_is_noticed(
     broken: type[Forgetful], size: tuple[int, int]
 ) -> None:
     with pytest.raises(AssertionError):
-        assert_causal(broken(exact_context(TINY)), TINY.context.latent_channels, size)
+        assert_causal(broken(exact_context(TINY.context)), TINY.context.latent_channels, size)
 
 
-@every_codec
-def test_what_is_decoded_is_used(spec: CodecSpec) -> None:
+@every_context
+def test_what_is_decoded_is_used(spec: ContextSpec) -> None:
     """A context that ignored its neighbours would be causal, and no context."""
-    context, channels = exact_context(spec), spec.context.latent_channels
+    context, channels = exact_context(spec), spec.latent_channels
     values = latents(context, channels, FILE_SIZES[0])
     hyper, decoded = values.split((context.hyper_features, channels), 1)
     masks = context.masks(decoded.shape)
@@ -142,9 +174,23 @@ def test_what_is_decoded_is_used(spec: CodecSpec) -> None:
         assert not with_context.mean[:, mask].equal(without.mean[:, mask])
 
 
-@every_codec
-def test_a_batch_is_its_pictures(spec: CodecSpec) -> None:
-    context, channels = exact_context(spec), spec.context.latent_channels
+@every_context
+def test_what_is_refined_is_near_what_was_coded(spec: ContextSpec) -> None:
+    """At elements of its step, by less than one; and not at all, unless it says that it refines."""
+    context, channels = exact_context(spec), spec.latent_channels
+    values = latents(context, channels, FILE_SIZES[0])
+    hyper, decoded = values.split((context.hyper_features, channels), 1)
+    changed = False
+    for step, mask in enumerate(context.masks(decoded.shape)):
+        found = context.refine(step, hyper, decoded)
+        assert ((found - decoded).abs()[:, mask] <= 1).all()
+        changed |= not found.equal(decoded)
+    assert changed == context.refines
+
+
+@every_context
+def test_a_batch_is_its_pictures(spec: ContextSpec) -> None:
+    context, channels = exact_context(spec), spec.latent_channels
     values = latents(context, channels, FILE_SIZES[1], count=3)
     hyper, decoded = values.split((context.hyper_features, channels), 1)
     for step, mask in enumerate(context.masks(decoded.shape)):
@@ -154,18 +200,22 @@ def test_a_batch_is_its_pictures(spec: CodecSpec) -> None:
             single = context.parameters_for(step, hyper[own], decoded[own])
             assert single.mean[:, mask].equal(batch.mean[own, mask])
             assert single.scale_index[:, mask].equal(batch.scale_index[own, mask])
+            refined = context.refine(step, hyper[own], decoded[own])
+            assert refined[:, mask].equal(context.refine(step, hyper, decoded)[own, mask])
 
 
-@every_codec
-def test_parameters_do_not_depend_on_threads_library_or_layout(spec: CodecSpec) -> None:
-    context, channels = exact_context(spec), spec.context.latent_channels
+@every_context
+def test_parameters_do_not_depend_on_threads_library_or_layout(spec: ContextSpec) -> None:
+    context, channels = exact_context(spec), spec.latent_channels
     values = latents(context, channels, (12, 8))
-    expected = list(parameters(context, values))
+    expected, refined = list(parameters(context, values)), list(refinements(context, values))
     for layout in settings_matrix(context):
-        found = parameters(context, values.contiguous(memory_format=layout))
-        for ours, theirs in zip(found, expected, strict=True):
+        given = values.contiguous(memory_format=layout)
+        for ours, theirs in zip(parameters(context, given), expected, strict=True):
             assert ours.mean.equal(theirs.mean)
             assert ours.scale_index.equal(theirs.scale_index)
+        for ours_refined, theirs_refined in zip(refinements(context, given), refined, strict=True):
+            assert ours_refined.equal(theirs_refined)
 
 
 def parameters(context: ContextModel, values: Tensor) -> Iterator[GaussianParameters]:
@@ -174,11 +224,17 @@ def parameters(context: ContextModel, values: Tensor) -> Iterator[GaussianParame
         yield context.parameters_for(step, hyper, decoded)
 
 
-@every_codec
-def test_coded_parameters_are_on_the_grid(spec: CodecSpec) -> None:
+def refinements(context: ContextModel, values: Tensor) -> Iterator[Tensor]:
+    hyper, decoded = values.tensor_split((context.hyper_features,), 1)
+    for step in range(context.steps):
+        yield context.refine(step, hyper, decoded)
+
+
+@every_context
+def test_coded_parameters_are_on_the_grid(spec: ContextSpec) -> None:
     """However wild the latents: they come from files."""
     context = exact_context(spec)
-    wild = latents(context, spec.context.latent_channels, FILE_SIZES[0]) * 2.0**12
+    wild = latents(context, spec.latent_channels, FILE_SIZES[0]) * 2.0**12
     for found in parameters(context, wild):
         coded = found.on_grid()
         assert coded.mean.abs().max() <= LATENT_LIMIT
@@ -186,9 +242,25 @@ def test_coded_parameters_are_on_the_grid(spec: CodecSpec) -> None:
         assert set(coded.scale_index.unique().tolist()) <= set(range(SCALES))
 
 
-@every_codec
-def test_a_context_is_made_of_grid_layers_alone(spec: CodecSpec) -> None:
+@every_context
+def test_a_context_is_made_of_grid_layers_alone(spec: ContextSpec) -> None:
     """Any other layer would keep its float32 parameters when the context is frozen."""
     for name, parameter in exact_context(spec).named_parameters():
         assert parameter.dtype == torch.float64, name
     assert grid.check_bounds(exact_context(spec))
+
+
+@every_context
+def test_a_context_needs_no_more_memory_than_it_says(spec: ContextSpec) -> None:
+    """Whichever step, refining or not; and a good part of it, or budgets would be wasted."""
+    context, m, side = exact_context(spec), spec.latent_channels, 16
+    hyper, decoded = latents(context, m, (side, side)).split((context.hyper_features, m), 1)
+    found = 0
+    with exact_arithmetic():
+        for step in range(context.steps):
+            refines = (context.refine,) if context.refines else ()
+            for work in (context.parameters_for, *refines):
+                found = max(found, peak_bytes(partial(work, step, hyper, decoded)))
+    values = found / EXACT_BYTES / side**2
+    # `Costs` adds the inputs, and positions of the elements of a few steps.
+    assert 0.3 * context.working_values < values <= context.working_values + m

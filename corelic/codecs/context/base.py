@@ -3,6 +3,9 @@
 ẑ ─► hyper features ─┬────────────────► step 0 ──► ŷ of mask 0 ─┐
                      ├─────────────────────┬────────────────────┘
                      └──► … ──► step k, which sees the ŷ of all earlier masks
+
+A step may refine its own ŷ = symbol + mean before later steps and the synthesis see it: latent
+residual prediction (Minnen & Singh, ICIP 2020, arXiv:2007.08739, section 3.2).
 """
 
 from __future__ import annotations
@@ -17,6 +20,13 @@ from corelic.entropy.distributions import SCALES
 
 MEAN_UNIT = 1.0 / 64  # of means, hence of ŷ: coded symbols are whole numbers
 LATENT_LIMIT = 511.0  # ŷ is held in 16 bits: a sign, 9 bits above the point, 6 below
+INDEX_START = 20.0  # a scale of 1, before anything is learnt
+INDEX_UNIT = 8.0  # a head's output of 1 is 8 scale indexes, a factor of 2.45
+
+
+def on_latent_grid(x: Tensor) -> Tensor:
+    """The nearest multiples of 1/64, halves up."""
+    return (x * (1 / MEAN_UNIT) + 0.5).floor() * MEAN_UNIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +43,20 @@ class GaussianParameters:
     def on_grid(self) -> GaussianParameters:
         """The nearest coded values: what encoder and decoder use."""
         index = (self.scale_index + 0.5).floor().clamp(0, SCALES - 1)
-        mean = (self.mean * (1 / MEAN_UNIT) + 0.5).floor() * MEAN_UNIT
+        mean = on_latent_grid(self.mean)
         return GaussianParameters(index, mean.clamp(-LATENT_LIMIT, LATENT_LIMIT))
+
+    def placed(self, channels: slice, like: Tensor) -> GaussianParameters:
+        """These of some channels, in tensors of the shape of `like`; zeros elsewhere."""
+        index, mean = torch.zeros_like(like), torch.zeros_like(like)
+        index[:, channels], mean[:, channels] = self.scale_index, self.mean
+        return GaussianParameters(index, mean)
+
+
+def to_gaussian(head: Tensor) -> GaussianParameters:
+    """What a last layer gives, (N, 2M, …): scale indexes from a sensible start, then means."""
+    index, mean = head.chunk(2, dim=1)
+    return GaussianParameters(index * INDEX_UNIT + INDEX_START, mean)
 
 
 class ContextModel(nn.Module, ABC):
@@ -47,12 +69,14 @@ class ContextModel(nn.Module, ABC):
     hyper_features: int  # channels that it wants from the hyper-synthesis
     reach: int | None  # latents each way that parameters depend on; None: on all there are
     working_values: int  # alive at its peak, per latent, beside its inputs
+    period: int = 4  # latents after which masks repeat, each way
+    refines: bool = False  # whether `refine` does anything
 
     @abstractmethod
     def masks(self, shape: torch.Size) -> list[Tensor]:
         """One bool mask (M, h, w) per step for latents of `shape` (N, M, h, w): an exact cover.
 
-        With a finite `reach` it repeats every 4 × 4 latents, so that it can be had for a part.
+        They repeat every `period` latents each way, so that they can be had for a part.
         """
 
     @abstractmethod
@@ -61,6 +85,15 @@ class ContextModel(nn.Module, ABC):
 
         Must not depend on what `decoded` holds at elements of this or a later step.
         """
+
+    def refine(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
+        """ŷ as later steps and the synthesis see it, (N, M, h, w); valid where the mask holds.
+
+        decoded has symbol + mean at the elements of `step`, and is refined at earlier ones. Must
+        not depend on later ones, nor reach farther than `parameters_for`. The caller rounds to
+        multiples of 1/64.
+        """
+        return decoded
 
     def earlier(self, step: int, decoded: Tensor) -> Tensor:
         """`decoded` where it was decoded before `step`, zero elsewhere, whatever it holds there."""

@@ -19,14 +19,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from corelic.codecs.context.base import ContextModel, GaussianParameters
+from corelic.codecs.context.base import (
+    INDEX_START,
+    INDEX_UNIT,
+    ContextModel,
+    GaussianParameters,
+)
 from corelic.entropy.grid import GridBlock, GridConv2d
 
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))  # (row, column) of the 2×2 lattice
 # ORDER[step][quarter] is the phase at which the quarter is decoded.
 ORDER = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
-INDEX_START = 20.0  # a scale of 1, before anything is learnt
-INDEX_UNIT = 8.0  # a head's output of 1 is 8 scale indexes, a factor of 2.45
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,12 @@ class QuartersSpec:
     def __post_init__(self) -> None:
         if self.latent_channels % 4:
             raise ValueError(f"{self.latent_channels} latent channels do not make four quarters")
+
+    @classmethod
+    def sized(cls, latent_channels: int) -> QuartersSpec:
+        """The default codec's proportions."""
+        width = 7 * latent_channels // 10
+        return cls(latent_channels, width, kernel_size=5, gate_channels=width)
 
     def build(self) -> Quarters:
         return Quarters(self)

@@ -37,6 +37,11 @@ class DepthwiseSpec:
     analysis_blocks: tuple[int, int]  # at 1/8, at 1/16
     synthesis_blocks: tuple[int, int]  # at 1/16, at 1/8
 
+    @classmethod
+    def sized(cls, latent_channels: int) -> DepthwiseSpec:
+        """Between swift and nothing: two blocks a stage."""
+        return cls(min(latent_channels, 3 * PATCH**2), latent_channels, (2, 2), (2, 2))
+
     @property
     def stride_px(self) -> int:
         return 2 * PATCH

@@ -1,0 +1,99 @@
+"""Contexts on latents of a frozen transform."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from corelic.codecs import store
+from corelic.codecs.context.channel_attention import ChannelAttentionSpec
+from corelic.codecs.context.checkerboard import CheckerboardSpec
+from corelic.codecs.learned import LearnedImageCodec
+from corelic.training.data import Crops, PhotoCache
+from corelic.training.frozen import LatentCache, freeze_on_latents, train_on_latents
+from corelic.training.recipe import Loss
+from tests import tiny
+
+LOSS = Loss(pivot_lambda=0.012, exponent=0.6)
+COUNT, CROP_PX, BATCH = 6, 64, 2
+
+
+@pytest.fixture
+def crops(photos: Path, tmp_path: Path) -> Crops:
+    return Crops(PhotoCache.build(photos, tmp_path / "cache"), seed=1)
+
+
+@pytest.fixture
+def cache(crops: Crops, tmp_path: Path) -> LatentCache:
+    return LatentCache.build(tiny.started(tiny.TINY), crops, tmp_path / "y", COUNT, CROP_PX)
+
+
+def fresh(context: CheckerboardSpec | ChannelAttentionSpec) -> LearnedImageCodec:
+    torch.manual_seed(0)
+    tiling = "halo" if isinstance(context, CheckerboardSpec) else "independent"
+    return LearnedImageCodec(replace(tiny.TINY, context=context, tiling=tiling))
+
+
+def losses(codec: LearnedImageCodec, cache: LatentCache, steps: int) -> list[float]:
+    given = {"steps": steps, "batch": BATCH, "seed": 3, "learning_rate": 2e-3, "loss": LOSS}
+    return list(train_on_latents(codec, cache, **given))
+
+
+@torch.no_grad()
+def rate(codec: LearnedImageCodec, cache: LatentCache) -> float:
+    """Bits of all latents there are: batches differ in quality, hence in loss."""
+    codec.eval()
+    found = codec.rated(torch.from_numpy(np.array(cache.latents)), cache.qualities)
+    return float((found.latent_bits + found.hyper_bits).sum())
+
+
+def test_latents_are_made_once(cache: LatentCache, crops: Crops, tmp_path: Path) -> None:
+    assert cache.latents.shape == (COUNT, 16, 4, 4)
+    assert np.abs(cache.latents).max() > 1
+    other = LearnedImageCodec(tiny.TINY)  # whose latents would be others
+    again = LatentCache.build(other, crops, tmp_path / "y", COUNT, CROP_PX)
+    assert np.array_equal(again.latents, cache.latents)
+    assert again.qualities.equal(cache.qualities)
+    # Halfway is not there.
+    (tmp_path / "y" / "latents.done").unlink()
+    redone = LatentCache.build(other, crops, tmp_path / "y", COUNT, CROP_PX)
+    assert (
+        not np.array_equal(redone.latents, np.asarray(again.latents[:0])) and redone.latents.any()
+    )
+
+
+def test_every_codec_sees_the_same_batches(cache: LatentCache) -> None:
+    (y, quality), (again, quality_again) = (cache.batch(1, 7, BATCH) for _ in range(2))
+    assert y.equal(again) and quality.equal(quality_again)
+    assert not cache.batch(2, 7, COUNT)[1].equal(cache.batch(1, 7, COUNT)[1])
+    place = cache.qualities.tolist().index(quality[0].item())
+    assert np.array_equal(y[0].numpy(), cache.latents[place])
+
+
+@pytest.mark.parametrize("kind", [CheckerboardSpec, ChannelAttentionSpec])
+def test_a_context_learns_and_moves_to_the_grid(
+    kind: type[CheckerboardSpec] | type[ChannelAttentionSpec], cache: LatentCache
+) -> None:
+    codec = fresh(kind.sized(16))
+    before = {name: value.clone() for name, value in codec.state_dict().items()}
+    at_first = rate(codec, cache)
+    assert all(np.isfinite(losses(codec, cache, 40)))
+    assert rate(codec, cache) < 0.9 * at_first
+    for name, value in codec.state_dict().items():
+        frozen = name.startswith(("analysis.", "synthesis.", "gains."))
+        assert value.equal(before[name]) or not frozen, name
+    with torch.no_grad():
+        codec.hyper_analysis.reduce[-1].bias.normal_(0, 3)  # so little trained, all would be zero
+    freeze_on_latents(codec, cache, batch=BATCH)
+    assert store.unpack(store.pack(codec, {}), "this test").codec.exact
+
+
+def test_what_a_context_refines_counts_as_error(cache: LatentCache) -> None:
+    codec = fresh(ChannelAttentionSpec.sized(16))
+    losses(codec, cache, 2)
+    y, quality = cache.batch(0, 0, BATCH)
+    codec.zero_grad()
+    (y - codec.rated(y, quality).y_hat).square().sum().backward()
+    assert all(part.grad is not None for part in codec.context.residuals.parameters())
