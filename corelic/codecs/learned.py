@@ -12,6 +12,7 @@ exact codec makes files.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -99,20 +100,25 @@ class LearnedImageCodec(nn.Module):
         self.exact = True
         return bounds
 
-    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
+    def forward(
+        self,
+        x: Tensor,
+        quality: Tensor,
+        quantise: Callable[[Tensor], Tensor] = straight_through_round,
+    ) -> Reconstruction:
         """x (N, 3, H, W) in [0, 1], any size; quality (N,) in [0, 100]; differentiable.
 
         While training, rates are those of values plus uniform noise and the decoder's side sees
         values rounded with a straight-through gradient (Minnen & Singh, ICIP 2020,
-        arXiv:2007.08739, section 3.3); otherwise both see rounded values.
+        arXiv:2007.08739, section 3.3); otherwise both see what `quantise` gives.
         """
         *_, height, width = x.shape
         y = self.latents_of(pad(x, self.spec.pad_multiple_px), quality)
         z = self.hyper_latents_of(y)
         node = nearest_node(quality)
-        z_hat = straight_through_round(z)
+        z_hat = quantise(z)
         hyper = self.hyper_synthesis(self.for_parsing(z_hat), node)
-        y_hat, parameters = self.predict(self.for_parsing(y), hyper)
+        y_hat, parameters = self.predict(self.for_parsing(y), hyper, quantise)
         noise = self.training
         z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
         y_rated = y + torch.rand_like(y) - 0.5 if noise else y_hat
@@ -145,7 +151,12 @@ class LearnedImageCodec(nn.Module):
     def for_parsing(self, x: Tensor) -> Tensor:
         return x.double() if self.exact else x
 
-    def predict(self, y: Tensor, hyper: Tensor) -> tuple[Tensor, GaussianParameters]:
+    def predict(
+        self,
+        y: Tensor,
+        hyper: Tensor,
+        quantise: Callable[[Tensor], Tensor] = straight_through_round,
+    ) -> tuple[Tensor, GaussianParameters]:
         """All steps, with y known: ŷ and the parameters that each element is coded with."""
         y_hat, index, mean = (torch.zeros_like(y) for _ in range(3))
         for step, mask in enumerate(self.context.masks(y.shape)):
@@ -153,7 +164,7 @@ class LearnedImageCodec(nn.Module):
             parameters = self.context.parameters_for(step, hyper, y_hat)
             if self.exact:
                 parameters = parameters.on_grid()
-            rounded = straight_through_round(y - parameters.mean) + parameters.mean
+            rounded = quantise(y - parameters.mean) + parameters.mean
             y_hat = torch.where(mask, rounded, y_hat)
             index = torch.where(mask, parameters.scale_index, index)
             mean = torch.where(mask, parameters.mean, mean)
