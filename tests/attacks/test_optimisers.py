@@ -27,7 +27,6 @@ from corelic.attacks.optimisers import (
     fgsm,
 )
 from corelic.attacks.pixels import clip_of, levels
-from corelic.attacks.victim import Victim
 from tests.attacks.toys import SHAPE, Constant, Linear, grey, linear, photos, weights
 
 CUBE = Linf(8 / 255)
