@@ -50,3 +50,8 @@ def levels(clip: Tensor) -> Tensor:
 def rounded(clip: Tensor) -> Tensor:
     """To multiples of 1/255, in float: what is left of a clip in 8 bits; no gradient."""
     return levels(clip).to(clip.dtype) / PEAK
+
+
+def wide(per_frame: Tensor) -> Tensor:
+    """(T,) -> (T, 1, 1, 1), to go with a clip."""
+    return per_frame[:, None, None, None]

@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from corelic.attacks.pixels import levels, rounded
+from corelic.attacks.pixels import levels, rounded, wide
 
 BISECTIONS = 16  # of the share of a perturbation that is kept
 
@@ -66,13 +66,13 @@ class Constraint(ABC):
         result = rounded(aim)
         low = torch.zeros(len(clean), 1, 1, 1, device=clean.device)
         high = torch.ones_like(low)
-        outside = ~self.holds(levels(result), allowed)[:, None, None, None]
+        outside = ~wide(self.holds(levels(result), allowed))
         if bool(outside.any()):
             best = clean
             for _ in range(BISECTIONS):
                 middle = (low + high) / 2
                 trial = rounded(clean + middle * (aim - clean))
-                fits = self.holds(levels(trial), allowed)[:, None, None, None]
+                fits = wide(self.holds(levels(trial), allowed))
                 best = torch.where(fits, trial, best)
                 low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
             result = torch.where(outside, best, result)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from corelic.attacks.bands import CUTOFF, high_share, low_band
 from corelic.attacks.constraints.base import Constraint
-from corelic.attacks.pixels import PEAK
+from corelic.attacks.pixels import PEAK, wide
 
 ROUNDS = 4  # of removing the low band, then returning to the inner set: each undoes the other
 
@@ -59,4 +59,4 @@ class HighBand(Constraint):
         change = self.inner.noise(clean, random) - clean
         high = change - low_band(change, self.cutoff)
         scale = change.square().sum((1, 2, 3)) / high.square().sum((1, 2, 3)).clamp_min(1e-20)
-        return self.project(clean + high * scale.sqrt()[:, None, None, None], clean)
+        return self.project(clean + high * wide(scale.sqrt()), clean)

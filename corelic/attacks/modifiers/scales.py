@@ -29,9 +29,8 @@ class Scales(Modifier):
         def gradient(question: Question) -> Answer:
             answers = [inner(question)]
             for copy in range(1, self.copies):
-                answers.append(
-                    through(partial(torch.mul, torch.tensor(0.5**copy)), inner, question)
-                )
+                darker = partial(torch.mul, torch.tensor(0.5**copy))
+                answers.append(through(darker, inner, question))
             mean = torch.stack([answer.gradient for answer in answers]).mean(dim=0)
             return Answer(answers[0].score, mean)
 

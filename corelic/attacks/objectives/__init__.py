@@ -6,11 +6,12 @@ from corelic.attacks.objectives.frobenius import Frobenius
 from corelic.attacks.objectives.low_band import LowBandPenalty
 from corelic.attacks.objectives.rate import Rate
 from corelic.attacks.objectives.rate_distortion import RateDistortion
-from corelic.attacks.objectives.region import Region
+from corelic.attacks.objectives.region import Box, Region
 from corelic.attacks.objectives.targeted import Targeted
 from corelic.attacks.objectives.task import Classifier, TaskLoss
 
 __all__ = [
+    "Box",
     "Classifier",
     "Distortion",
     "Frobenius",

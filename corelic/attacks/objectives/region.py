@@ -15,12 +15,43 @@ from corelic.attacks.errors import AttackError
 from corelic.attacks.objectives.base import Objective, Scene
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels, from the upper left corner; none of them negative."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    def __str__(self) -> str:
+        return f"{self.left},{self.top},{self.width},{self.height}"
+
+
 @dataclass(frozen=True, eq=False)
 class Region(Objective):
     """mask: (H, W) bool, true where damage counts."""
 
     inner: Objective
     mask: Tensor
+
+    @classmethod
+    def box(cls, inner: Objective, width: int, height: int, box: Box) -> Region:
+        """A rectangle in pictures of this size, in pixels; AttackError where it is not in them."""
+        if box.width < 1 or box.height < 1 or box.right > width or box.bottom > height:
+            reason = f"{box} is not within {width} × {height} pixels; give one that is"
+            raise AttackError("the region", reason)
+        mask = torch.zeros(height, width, dtype=torch.bool)
+        mask[box.top : box.bottom, box.left : box.right] = True
+        return cls(inner, mask)
 
     @property
     def title(self) -> str:

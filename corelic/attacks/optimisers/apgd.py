@@ -18,6 +18,7 @@ from torch import Tensor
 
 from corelic.attacks.attack import Attack, Run
 from corelic.attacks.modifiers.base import Modifier
+from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
 
 FIRST_STRIDE = 2.0  # radii
@@ -67,20 +68,16 @@ class APGD(Attack):
             score, uphill = answer.score, answer.gradient
             better = score > top
             top = torch.where(better, score, top)
-            best = torch.where(_wide(better), x, best)
-            best_uphill = torch.where(_wide(better), uphill, best_uphill)
+            best = torch.where(wide(better), x, best)
+            best_uphill = torch.where(wide(better), uphill, best_uphill)
             if step + 1 in judged:
                 stalled = gained < RISING * (step + 1 - judged_last)
                 stuck = ~halved & (top <= top_then)
                 halved = stalled | stuck
-                stride = torch.where(_wide(halved), stride / 2, stride)
-                x = torch.where(_wide(halved), best, x)
-                before = torch.where(_wide(halved), best, before)
-                uphill = torch.where(_wide(halved), best_uphill, uphill)
+                stride = torch.where(wide(halved), stride / 2, stride)
+                x = torch.where(wide(halved), best, x)
+                before = torch.where(wide(halved), best, before)
+                uphill = torch.where(wide(halved), best_uphill, uphill)
                 score = torch.where(halved, top, score)
                 gained, top_then, judged_last = torch.zeros_like(gained), top, step + 1
         return best
-
-
-def _wide(per_frame: Tensor) -> Tensor:
-    return per_frame[:, None, None, None]

@@ -18,12 +18,13 @@ from torch import Tensor
 from corelic.attacks.attack import Attack, Run
 from corelic.attacks.modifiers.base import Modifier
 from corelic.attacks.objectives.base import mse
+from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
 
 TINY = 1e-5  # black and white are infinitely far away in w
 OFF_CLEAN = 1 / 255  # where the search starts, for a distortion has no gradient at the clean clip
 MORE = 10.0  # times c, while no c is known that reaches the goal
-ROUNDING = 1.02  # aimed at a little more than the goal, which rounding takes away again
+SPARE = 0.02  # of the way to the goal, on top of it: rounding takes some away again
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class CarliniWagner(Attack):
 
     def search(self, run: Run) -> Tensor:
         clean = run.clean
-        aim = self.goal * (ROUNDING if self.goal > 0 else 1.0)
+        aim = self.goal + SPARE * (self.goal - run.score(clean)).clamp_min(0)
         weight = torch.full((len(clean),), self.first_weight, device=clean.device)
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
         best, least = clean, torch.full_like(weight, torch.inf)  # of those that reach the goal
@@ -69,19 +70,15 @@ class CarliniWagner(Attack):
                 answer = gradient(run.question(x, self.learning_rate))
                 there, cost = answer.score >= aim, mse(x, clean)
                 smaller, higher = there & (cost < least), ~there & (answer.score > top)
-                best, least = torch.where(_wide(smaller), x, best), cost.where(smaller, least)
-                nearest = torch.where(_wide(higher), x, nearest)
+                best, least = torch.where(wide(smaller), x, best), cost.where(smaller, least)
+                nearest = torch.where(wide(higher), x, nearest)
                 top = answer.score.where(higher, top)
                 reached |= there
                 pull = 2 * (x - clean) * (255.0**2 / clean[0].numel())
-                push = answer.gradient * (weight * ~there)[:, None, None, None]
+                push = answer.gradient * wide(weight * ~there)
                 w.grad = (pull - push) * 2 * x * (1 - x)
                 adam.step()
                 run.progress(number * self.steps + step + 1, self.searches * self.steps)
             high, low = weight.where(reached, high), weight.where(~reached, low)
             weight = torch.where(high.isinf(), weight * MORE, (low + high.nan_to_num(posinf=0)) / 2)
-        return torch.where(_wide(least.isinf()), nearest, best)
-
-
-def _wide(per_frame: Tensor) -> Tensor:
-    return per_frame[:, None, None, None]
+        return torch.where(wide(least.isinf()), nearest, best)

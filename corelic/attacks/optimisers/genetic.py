@@ -1,10 +1,9 @@
 """Genetic search: patterns of blocks that are darker, as they were, or lighter.
 
-After QuScore (see Guo et al., "Microbial Genetic Algorithm-based Black-box Attack against
-Interpretable Deep Learning Systems", arXiv:2307.06496): uniform crossover, tournaments, and a
-population that a transfer attack may seed. Ours differs: fitness is what gradients cannot see, real
-bytes and real decode error; genes are ternary and stay so in mutation; a seed is read as such a
-pattern, not scaled twice.
+The idea is QuScore's: uniform crossover, tournaments, and a population that a transfer attack may
+seed. Ours differs: fitness is what gradients cannot see, real bytes and real decode error; genes
+are ternary and stay so in mutation; a seed is read as such a pattern, not scaled twice; one child
+at a time takes the place of the worst.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from corelic.attacks.attack import Attack, Run
+from corelic.attacks.pixels import wide
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,6 @@ class RandomSearch(Attack):
             trial = run.constraint.noise(run.clean, run.random)
             score = run.ask(trial)
             better = score > top if top is not None else score == score
-            best = trial.where(better[:, None, None, None], best)
+            best = trial.where(wide(better), best)
             top = score if top is None else score.where(better, top)
         return best

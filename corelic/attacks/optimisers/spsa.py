@@ -21,6 +21,7 @@ from corelic.attacks.attack import Attack, Run
 from corelic.attacks.constraints.base import signs
 from corelic.attacks.errors import AttackError
 from corelic.attacks.optimisers.pgd import REACH
+from corelic.attacks.pixels import wide
 
 PROBE = 2 / 255  # c
 
@@ -59,12 +60,12 @@ class SPSA(Attack):
                 direction = blocks(clean, self.block_px, run.random)
                 rise = run.oracle((x + PROBE * direction).clamp(0, 1))
                 rise = rise - run.oracle((x - PROBE * direction).clamp(0, 1))
-                guess += rise[:, None, None, None] * direction
+                guess += wide(rise) * direction
             uphill = constraint.steer(guess, x, clean)
             x = constraint.project(x + constraint.ascent(uphill, stride), clean)
             score = run.ask(x)
             better = score > top if top is not None else score == score
-            best = x.where(better[:, None, None, None], best)
+            best = x.where(wide(better), best)
             top = score if top is None else score.where(better, top)
         return best
 

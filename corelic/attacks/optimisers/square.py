@@ -8,6 +8,7 @@ of real files, and any constraint may follow.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from corelic.attacks.attack import Attack, Run
 from corelic.attacks.constraints.base import signs
+from corelic.attacks.pixels import wide
 
 SHRINKS = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)  # of SPAN queries; each halves the area
 SPAN = 10_000
@@ -40,7 +42,7 @@ class Square(Attack):
     def side_px(self, query: int, height: int, width: int) -> int:
         """Of the square that is tried as number `query`, counted from 0."""
         halvings = sum(query * SPAN >= shrink * self.queries for shrink in SHRINKS)
-        side = round((self.area / 2**halvings * height * width) ** 0.5)
+        side = round(math.sqrt(self.area / 2**halvings * height * width))
         return min(max(side, 1), height, width)
 
     def search(self, run: Run) -> Tensor:
@@ -61,6 +63,6 @@ class Square(Attack):
             trial = run.constraint.project(trial, clean)
             score = run.ask(trial)
             better = score > top
-            best = trial.where(better[:, None, None, None], best)
+            best = trial.where(wide(better), best)
             top = score.where(better, top)
         return best
