@@ -32,11 +32,11 @@ class IradNet(nn.Module):
     def __init__(self, channels: int = 16) -> None:
         super().__init__()
         self.settings = {"channels": channels}
+        # Dilated: what an attack adds is told from texture by more than its next neighbours.
         self.features = nn.Sequential(
-            nn.Conv2d(3, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(),
+            *_spread(3, channels, 1),
+            *_spread(channels, channels, 2),
+            *_spread(channels, channels, 4),
         )
         # An MLP of every pixel on its own: features, and how far beside it is read.
         self.correct = nn.Sequential(
@@ -60,6 +60,10 @@ class IradNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.read(x, self.shifts(x))
+
+
+def _spread(inputs: int, outputs: int, dilation: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation), nn.ReLU()
 
 
 class Irad(Cleaning):
@@ -91,14 +95,15 @@ def train_irad(
         shifts = (torch.rand((n, 2, height, width), generator=random) * 2 - 1) * SHIFT_PX
         wanted = resampled(batch.clean, shifts)
         found, kept = (network.read(x, shifts) - wanted for x in (batch.attacked, batch.clean))
-        return found.abs().mean() + kept.abs().mean()
+        # Squares: with magnitudes, doing nothing is a plateau, for half of what is seen is clean.
+        return found.square().mean() + kept.square().mean()
 
     def aims(batch: Pairs, random: torch.Generator) -> Tensor:
         with torch.no_grad():
             wanted = decoded(victim, batch.clean, random)
         found = decoded(victim, network(batch.attacked), random)
         kept = network(batch.clean) - batch.clean
-        total: Tensor = (found - wanted).abs().mean() + kept.abs().mean()
+        total: Tensor = (found - wanted).square().mean() + kept.square().mean()
         return total
 
     fit(network, represents, pairs, schedule)
