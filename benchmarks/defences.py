@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from corelic.attacks.defences.cost import CleanCost, clean_cost
+from corelic.attacks.defences.cost import CleanCost, clean_cost, rate_curve
 from corelic.attacks.defences.named import DEFENCES, defend
 from corelic.attacks.victim import victim_of
 from corelic.codecs.api import open_image_codec
@@ -82,9 +82,11 @@ def main() -> int:
         return 1
     pictures = [middle(read_picture(path), given.side) for path in paths]
     clean = clean_pictures(given.photos, given.side)
-    costs = {}
+    costs, plain = {}, rate_curve("plain", victims, pictures)
     for name in track(given.defences.split(","), description=codec.facts.name):
-        costs[name] = clean_cost(victims, partial(defend, names=name, clean=clean), pictures)
+        costs[name] = clean_cost(
+            victims, partial(defend, names=name, clean=clean), pictures, plain=plain
+        )
     print("| defence | BD-rate | rate, lowest and highest quality | PSNR lost, dB |")
     print("|---|---|---|---|")
     for name, cost in costs.items():

@@ -49,11 +49,18 @@ class CleanCost:
 
 
 def clean_cost(
-    victims: Sequence[Victim], defend: Callable[[Victim], Victim], pictures: Sequence[Picture]
+    victims: Sequence[Victim],
+    defend: Callable[[Victim], Victim],
+    pictures: Sequence[Picture],
+    *,
+    plain: Curve | None = None,
 ) -> CleanCost:
-    """One codec at two qualities or more, and what `defend` makes of each."""
+    """One codec at two qualities or more, and what `defend` makes of each.
+
+    plain  `rate_curve` of the same victims and pictures, where it has been made before
+    """
     guarded = [defend(victim) for victim in victims]
-    plain = rate_curve("plain", victims, pictures)
+    plain = rate_curve("plain", victims, pictures) if plain is None else plain
     behind = rate_curve("defended", guarded, pictures)
     try:
         return CleanCost(plain, behind, bd_rate(plain, behind), None)

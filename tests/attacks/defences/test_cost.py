@@ -61,6 +61,11 @@ def test_a_quarter_more_bytes_is_a_quarter_of_bd_rate() -> None:
     assert cost.psnr_losses_db == (0.0,) * 5
 
 
+def test_a_plain_curve_that_is_known_is_not_made_again() -> None:
+    cost = clean_cost(LADDER, dearer, CLEAN, plain=rate_curve("known", LADDER, CLEAN[:1]))
+    assert cost.plain.name == "known" and cost.bd_rate is not None
+
+
 def test_nothing_costs_nothing() -> None:
     cost = clean_cost(LADDER, lambda victim: Defended(victim, Median(1)), CLEAN)
     assert cost.bd_rate is not None and abs(cost.bd_rate.percent) < 1e-9
