@@ -25,4 +25,9 @@ digit. Measured on {facts["cpu"]}, {facts["threads"]} thread(s).
 """
     if missing:
         intro += f"\nNot measured yet: {len(missing)} of {len(cells)} cells.\n"
-    return "\n".join([intro, *(section.page(study) for section in sections)]).rstrip() + "\n"
+    pages = [
+        section.page(study)
+        for section in sections
+        if any(study.measured(cell.name) is not None for cell in section.cells(study))
+    ]
+    return "\n".join([intro, *pages]).rstrip() + "\n"

@@ -68,10 +68,10 @@ def test_modifiers_by_name() -> None:
     }
     for text, part in plain.items():
         assert spelling.modifier(text) == part
-    ensemble = spelling.modifier("ensemble=jpeg@20+webp:method=2@80")
+    ensemble = spelling.modifier("ensemble=jpeg@20+webp@80")
     assert isinstance(ensemble, Ensemble)
     titles = [victim.title for victim in ensemble.victims]
-    assert titles == ["JPEG 4:4:4 at 20", "WebP, method 2 at 80"]
+    assert titles == ["JPEG 4:4:4 at 20", "WebP, method 6 at 80"]
     sampled = spelling.modifier("sampled=jpeg@20+jpeg@80:count=1:by=uniform")
     assert isinstance(sampled, Sampled) and (sampled.count, sampled.by) == (1, "uniform")
 

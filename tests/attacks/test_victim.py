@@ -50,8 +50,8 @@ def test_forward_foretells_the_real_thing() -> None:
     assert found.x_hat.shape == x.shape and found.x_hat.min() >= 0 and found.x_hat.max() <= 1
     file = container.read(victim.codec.encode(PICTURE, 60))
     # All streams: without the hyper-latents it would miss by more.
-    assert found.bits.item() == pytest.approx(8 * len(file.words), rel=0.02, abs=128)
-    assert found.hyper_bits.item() > 128
+    assert found.bits.item() == pytest.approx(8 * len(file.words), rel=0.02, abs=64)
+    assert found.hyper_bits.item() > 64
     error = (found.x_hat * 255 - clip_of([coded.picture]) * 255).abs()
     assert error.mean() < 0.8  # rounding alone makes a quarter of a level
 
@@ -60,11 +60,10 @@ def test_gradients_predict_what_a_step_does_to_real_files() -> None:
     victim = learned()
     x = clip_of([PICTURE]).requires_grad_()
     (gradient,) = torch.autograd.grad(victim.forward(x, generator()).bits.sum(), x)
-    step = (4 / 255) * gradient.sign()
-    sizes = [
-        victim.code(pictures_of((x + sign * step).detach())[0]).file_bytes for sign in (-1, 0, 1)
-    ]
-    assert sizes[0] < sizes[1] < sizes[2]
+    step = (2 / 255) * gradient.sign()
+    sizes = [victim.code(pictures_of((x + sign * step).detach())[0]).file_bytes for sign in (-1, 1)]
+    # Not against the clean size: a dither of one sign or the other costs bits, too.
+    assert sizes[0] < sizes[1]
 
 
 def test_quantisers_are_a_choice() -> None:
@@ -153,7 +152,7 @@ def test_grey_and_deep_pictures_are_seen_as_8_bit_colour() -> None:
 
 
 def test_what_makes_no_clip_is_refused() -> None:
-    with pytest.raises(AttackError, match="130 × 100, 130 × 90"):
+    with pytest.raises(AttackError, match="130 × 90, 130 × 100"):
         clip_of([PICTURE, Picture(PIXELS[:90])])
     with pytest.raises(AttackError, match="transparency"):
         clip_of([Picture(PIXELS, alpha=PIXELS[:, :, 0])])
