@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from corelic.attacks.attack import Attack
 from corelic.attacks.classifier import load_classifier
@@ -227,7 +227,7 @@ MODIFIERS: dict[str, Maker[Modifier]] = {
     "sampled": lambda given: Sampled(
         victims(given.text("codec@quality")),
         count=given.whole("count", 2),
-        by="uniform" if given.parameters.get("by") == "uniform" else "saliency",
+        by=_way(given.parameters.get("by", "saliency")),
     ),
 }
 
@@ -248,6 +248,14 @@ def victims(text: str) -> tuple[Victim, ...]:
             raise AttackError(f"the victim {part!r}", "has no quality; give one, as in swift@50")
         found.append(victim_of(open_image_codec(codec, "cpu"), float(quality)))
     return tuple(found)
+
+
+def _way(text: str) -> Literal["saliency", "uniform"]:
+    if text == "saliency":
+        return "saliency"
+    if text == "uniform":
+        return "uniform"
+    raise AttackError("sampling", f"is by {text!r}; give saliency or uniform")
 
 
 def _made(spelt: Spelt, table: dict[str, Maker[Part]]) -> Part:

@@ -21,7 +21,7 @@ class Linf(Constraint):
     epsilon: float
 
     def __post_init__(self) -> None:
-        if not 1 <= self.levels <= PEAK:
+        if not 1 <= self.epsilon * PEAK + SLACK <= PEAK + 2 * SLACK:  # false for NaN, too
             reason = f"epsilon is {self.epsilon:g}; give 1 / 255 to 1"
             raise AttackError("the constraint", f"{reason}, as a fraction of white")
 
