@@ -79,7 +79,7 @@ def page(study: Study) -> str:
         "## Overhead\n\n"
         f"PGD-{found['steps']} on one crop of {study.size.crop_px} px, {study.codecs[0]} at "
         f"{study.middle_quality}: {ours:.2f} s of processor time, the same loop written directly "
-        f"in PyTorch {direct_s:.2f} s (the least of {ROUNDS} each); ratio of paired rounds, median: "
-        f"**{found['ratio']:.2f} ×**. Ours also "
-        "rounds, checks the constraint, and scores both ends.\n"
+        f"in PyTorch {direct_s:.2f} s (the least of {ROUNDS} each); ratio of paired rounds, "
+        f"median: **{found['ratio']:.2f} ×**. Ours also rounds, checks the constraint, and scores "
+        "both ends.\n"
     )
