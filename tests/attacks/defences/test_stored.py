@@ -7,14 +7,14 @@ from corelic.attacks.constraints import Linf
 from corelic.attacks.defences.stored import CLEAN, read_pairs, store_attacks
 from corelic.attacks.errors import AttackError
 from corelic.attacks.objectives import Rate
-from corelic.attacks.optimisers import PGD
+from corelic.attacks.optimisers import fgsm
 from corelic.attacks.pixels import clip_of
 from corelic.media import read_picture
 from tests.attacks.toys import linear, photos
 
 CROPS = photos(shape=(5, 3, 16, 24))
 ATTACKS = [
-    PGD(linear(seed), objective=Rate(), constraint=Linf(level / 255), steps=1, random_start=False)
+    fgsm(linear(seed), objective=Rate(), constraint=Linf(level / 255))
     for seed, level in ((0, 4), (1, 9))
 ]
 
