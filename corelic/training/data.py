@@ -137,6 +137,11 @@ class PhotoCache:
         return tuple(entry for entry in self.entries if is_held_out(entry.name) == held_out)
 
 
+def as_float(crops: Tensor) -> Tensor:
+    """uint8 -> float32 in [0, 1], the same on every device, laid out as before."""
+    return crops.float().div_(255)
+
+
 class Crops:
     """Random square crops, flipped at random; sample i of step n is the same in every run.
 
@@ -153,11 +158,15 @@ class Crops:
 
     def batch(self, step: int, samples: range, size_px: int) -> Tensor:
         """(samples, 3, size, size) float32 in [0, 1], channels last."""
+        return as_float(self.batch_of_bytes(step, samples, size_px))
+
+    def batch_of_bytes(self, step: int, samples: range, size_px: int) -> Tensor:
+        """(samples, 3, size, size) uint8, channels last: a quarter of what has to travel."""
         crops = np.empty((len(samples), size_px, size_px, 3), dtype=np.uint8)
         for place, sample in enumerate(samples):
             # By sample: however many processes share a step, together they see the same crops.
             crops[place] = self.crop(np.random.default_rng((self.seed, step, sample)), size_px)
-        return torch.from_numpy(crops).permute(0, 3, 1, 2).float().div_(255)
+        return torch.from_numpy(crops).permute(0, 3, 1, 2)
 
     def crop(self, random: np.random.Generator, size_px: int) -> npt.NDArray[np.uint8]:
         """(size, size, 3) of a photograph chosen by its area."""

@@ -30,7 +30,7 @@ from corelic.errors import BadWeightsError, TrainingError
 from corelic.training import checkpoint
 from corelic.training.attacked import MixedCrops
 from corelic.training.checkpoint import Position
-from corelic.training.data import Crops
+from corelic.training.data import Crops, as_float
 from corelic.training.loss import Objective
 from corelic.training.recipe import Recipe, Stage, fit_to_minutes
 from corelic.training.setup import Setup
@@ -241,7 +241,7 @@ class Trainer:
         return self.samples(step, self.recipe.stage_at(step))
 
     def samples(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
-        """This process's share of a step: crops (n, 3, H, W), qualities (n,), on the CPU."""
+        """This process's share of a step: crops (n, 3, H, W) uint8, qualities (n,), on the CPU."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
         if stage.batch % (world * stage.passes):
             raise TrainingError(
@@ -252,7 +252,10 @@ class Trainer:
         mine = range(rank * each, (rank + 1) * each)
         random = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
         quality = torch.rand(stage.batch, generator=random) * QUALITY_MAX
-        return self.crops.batch(step, mine, stage.crop_px), quality[mine.start : mine.stop]
+        crops = self.crops.batch_of_bytes(step, mine, stage.crop_px)
+        if self.fabric.device.type == "cuda":
+            crops = crops.pin_memory()  # else the device waits while they travel
+        return crops, quality[mine.start : mine.stop]
 
     @property
     def learning_rate(self) -> float:
@@ -268,8 +271,7 @@ class Trainer:
         total = torch.zeros(3, device=device)
         parts = list(zip(x.chunk(stage.passes), quality.chunk(stage.passes), strict=True))
         for number, (crops, qualities) in enumerate(parts):
-            crops = crops.to(device, non_blocking=True)
-            crops = crops.contiguous(memory_format=torch.channels_last)
+            crops = as_float(crops.to(device, non_blocking=True))
             with ExitStack() as stack:
                 if self.fabric.world_size > 1 and number < len(parts) - 1:
                     stack.enter_context(self.fabric.no_backward_sync(self.objective))

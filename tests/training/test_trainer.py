@@ -21,6 +21,7 @@ from corelic.eval import metrics
 from corelic.media import read_picture
 from corelic.training import checkpoint
 from corelic.training.checkpoint import Position, exponential_average, load
+from corelic.training.data import as_float
 from corelic.training.export import export
 from corelic.training.logs import write_logs
 from corelic.training.loss import lambda_of, ms_ssim
@@ -94,18 +95,18 @@ def test_a_step_without_a_finite_gradient_is_skipped_and_counted(
     trainer = tiny_trainer()
     trainer.next_step()
     before, averages = weights_of(trainer), [average.clone() for average in trainer.averages]
-    sound = trainer.crops.batch
-    monkeypatch.setattr(trainer.crops, "batch", lambda *size: sound(*size) * math.nan)
+    of_trainer = "corelic.training.trainer.as_float"
+    monkeypatch.setattr(of_trainer, lambda crops: as_float(crops) * math.nan)
     trainer.next_step()
     assert same(weights_of(trainer), before)
     assert all(ours.equal(theirs) for ours, theirs in zip(trainer.averages, averages, strict=True))
     assert (trainer.position.step, trainer.position.skipped_steps) == (2, 1)
-    monkeypatch.setattr(trainer.crops, "batch", sound)
+    monkeypatch.setattr(of_trainer, as_float)
     assert trainer.next_step().isfinite().all()
     assert not same(weights_of(trainer), before)
     assert trainer.position.skipped_steps == 1
     trainer.position = replace(trainer.position, skipped_steps=MAX_SKIPPED_STEPS)
-    monkeypatch.setattr(trainer.crops, "batch", lambda *size: sound(*size) * math.nan)
+    monkeypatch.setattr(of_trainer, lambda crops: as_float(crops) * math.nan)
     with pytest.raises(TrainingError, match="not finite"):
         trainer.next_step()
 
