@@ -16,6 +16,7 @@ from typer import Option
 
 import corelic
 from corelic.cli import (
+    attack,
     bdrate,
     bench,
     codecs,
@@ -50,6 +51,7 @@ for command in (
     bench.bench,
     report.report,
     bdrate.bdrate,
+    attack.attack,
 ):
     app.command()(command)
 

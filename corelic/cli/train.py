@@ -29,6 +29,12 @@ def train(
         Path | None,
         Option(help="Pictures or tar shards; default: the recipe's name in CORELIC_DATA."),
     ] = None,
+    attacked: Annotated[
+        Path | None,
+        Option(
+            help="Stored attacks, where the recipe mixes some in; default: its name, as --data."
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         Option(min=0.01, help="Fit a fresh run into about so long; default: the recipe's steps."),
@@ -69,7 +75,7 @@ def train(
     from corelic.training.export import export
     from corelic.training.logs import write_logs
     from corelic.training.recipe import load_recipe
-    from corelic.training.setup import Setup, find_source
+    from corelic.training.setup import Setup, find_attacked, find_source
     from corelic.training.trainer import Trainer
     from corelic.training.validation import curve_of, held_out, pictures_in, validate
 
@@ -85,7 +91,8 @@ def train(
     else:
         chosen = load_recipe(recipe)
         chosen = replace(chosen, start=start) if start is not None else chosen
-        setup = Setup(chosen, find_source(chosen, data))
+        source, stored = find_source(chosen, data), find_attacked(chosen, attacked)
+        setup = Setup(chosen, source, attacked=stored)
     trainer = Trainer(setup, folder, device=device)
     if minutes is not None and not going_on:
         trainer.fit_to(minutes)

@@ -12,6 +12,7 @@ exact codec makes files.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -131,16 +132,21 @@ class LearnedImageCodec(nn.Module):
         self.exact = True
         return bounds
 
-    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
+    def forward(
+        self,
+        x: Tensor,
+        quality: Tensor,
+        quantise: Callable[[Tensor], Tensor] = straight_through_round,
+    ) -> Reconstruction:
         """x (N, 3, H, W) in [0, 1], any size; quality (N,) in [0, 100]; differentiable.
 
         While training, rates are those of values plus uniform noise and the decoder's side sees
         values rounded with a straight-through gradient (Minnen & Singh, ICIP 2020,
-        arXiv:2007.08739, section 3.3); otherwise both see rounded values.
+        arXiv:2007.08739, section 3.3); otherwise both see what `quantise` gives.
         """
         *_, height, width = x.shape
         y = self.latents_of(pad(x, self.spec.pad_multiple_px), quality)
-        found = self.rated(y, quality)
+        found = self.rated(y, quality, quantise)
         x_hat = self.pixels_of(found.y_hat, quality)
         return Reconstruction(
             x_hat=x_hat[:, :, :height, :width],
@@ -148,13 +154,18 @@ class LearnedImageCodec(nn.Module):
             hyper_bits=found.hyper_bits,
         )
 
-    def rated(self, y: Tensor, quality: Tensor) -> Rated:
+    def rated(
+        self,
+        y: Tensor,
+        quality: Tensor,
+        quantise: Callable[[Tensor], Tensor] = straight_through_round,
+    ) -> Rated:
         """What lies between the transforms; y (N, M, h, w) gained latents."""
         z = self.hyper_latents_of(y)
         node = nearest_node(quality)
-        z_hat = straight_through_round(z)
+        z_hat = quantise(z)
         hyper = self.hyper_synthesis(self.for_parsing(z_hat), node)
-        found = self.predict(self.for_parsing(y), hyper)
+        found = self.predict(self.for_parsing(y), hyper, quantise)
         noise = self.training
         z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
         y_rated = y + torch.rand_like(y) - 0.5 if noise else found.coded
@@ -187,7 +198,12 @@ class LearnedImageCodec(nn.Module):
     def for_parsing(self, x: Tensor) -> Tensor:
         return x.double() if self.exact else x
 
-    def predict(self, y: Tensor, hyper: Tensor) -> Prediction:
+    def predict(
+        self,
+        y: Tensor,
+        hyper: Tensor,
+        quantise: Callable[[Tensor], Tensor] = straight_through_round,
+    ) -> Prediction:
         """All steps, with y known."""
         coded, y_hat, index, mean = (torch.zeros_like(y) for _ in range(4))
         for step, mask in enumerate(self.context.masks(y.shape)):
@@ -195,7 +211,7 @@ class LearnedImageCodec(nn.Module):
             parameters = self.context.parameters_for(step, hyper, y_hat)
             if self.exact:
                 parameters = parameters.on_grid()
-            rounded = straight_through_round(y - parameters.mean) + parameters.mean
+            rounded = quantise(y - parameters.mean) + parameters.mean
             y_hat = torch.where(mask, rounded, y_hat)
             if self.context.refines:
                 coded = torch.where(mask, rounded, coded)

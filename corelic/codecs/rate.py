@@ -10,11 +10,17 @@ Adaptation", CVPR 2021, section 3.2: one gain per channel, exponentially interpo
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from corelic.entropy.container import QUALITY_STEPS_PER_UNIT
+
+if TYPE_CHECKING:
+    from corelic.codecs.base import CodecSpec
 
 NODES = 17
 QUALITY_MAX = 100.0
@@ -28,6 +34,12 @@ def nearest_node(quality: Tensor) -> Tensor:
     steps = (quality * QUALITY_STEPS + 0.5).floor().long()
     span = int(QUALITY_MAX) * QUALITY_STEPS
     return (steps * 2 * (NODES - 1) + span).div(2 * span, rounding_mode="floor")
+
+
+def lambda_of(spec: CodecSpec, quality: Tensor) -> Tensor:
+    """quality (N,) in [0, 100] -> λ (N,), log-linear: what a squared 8-bit step is worth in bpp."""
+    ratio = math.log(spec.lambda_max / spec.lambda_min)
+    return torch.exp(quality * (ratio / QUALITY_MAX)) * spec.lambda_min
 
 
 class RateTable(nn.Module):

@@ -6,15 +6,12 @@ crops, qualities ─► codec ─┬─► bits ─► bpp ───────
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.rate import QUALITY_MAX
+from corelic.codecs.rate import lambda_of as lambda_of  # for those who know it from here
 from corelic.training.recipe import Loss
 
 MSE_UNIT = 255.0**2  # λ counts MSE in 8-bit steps, as the literature does
@@ -24,12 +21,6 @@ MS_SSIM_UNIT = 1250.0  # see recipe.Loss
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW_PX, WINDOW_SIGMA_PX = 11, 1.5
 K1, K2 = 0.01, 0.03
-
-
-def lambda_of(spec: CodecSpec, quality: Tensor) -> Tensor:
-    """quality (N,) in [0, 100] -> λ (N,), log-linear."""
-    ratio = math.log(spec.lambda_max / spec.lambda_min)
-    return torch.exp(quality * (ratio / QUALITY_MAX)) * spec.lambda_min
 
 
 class Objective(nn.Module):

@@ -82,10 +82,22 @@ class Loss(Strict):
 
 
 @dataclass(frozen=True)
+class Attacked(Strict):
+    """Stored attacks among the crops, in every stage; see `training.attacked`."""
+
+    data: str  # a folder below the data folder, with attacked pictures
+    share: float  # of all crops
+
+    def __post_init__(self) -> None:
+        require(0 < self.share < 1, "a share above 0 and below 1")
+
+
+@dataclass(frozen=True)
 class Recipe(Strict):
     """One run.
 
     start      name or path of weights to go on from; None for a fresh codec
+    attacked   None: photographs alone
     scale_max  photographs are shown at random scales from 1 to 1 / scale_max
     precision  of the networks while training; "32-true" repeats a run bit for bit on CPUs
     """
@@ -97,6 +109,7 @@ class Recipe(Strict):
     optimiser: Optimiser
     loss: Loss
     start: str | None = None
+    attacked: Attacked | None = None
     scale_max: float = 1.0
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     checkpoint_minutes: float = 5.0

@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from corelic.errors import BadWeightsError, PictureError
+from corelic.errors import BadWeightsError, PictureError, RecipeError
 from corelic.training.data import PhotoCache, listing
 from corelic.training.recipe import Recipe, recipe_of
 
@@ -23,6 +23,7 @@ class Setup:
     recipe: Recipe
     source: Path  # pictures, or tar shards of pictures
     device: str = ""  # on which it was begun, in words; for the model card
+    attacked: Path | None = None  # stored attacks, where the recipe asks for some
 
     @classmethod
     def load(cls, run: Path) -> Setup:
@@ -30,28 +31,61 @@ class Setup:
         try:
             plain = json.loads((run / FILE).read_text())
             recipe = recipe_of(plain["recipe"], str(run / FILE))
-            return cls(recipe, Path(plain["source"]), str(plain["device"]))
+            attacked = plain.get("attacked")
+            found = None if attacked is None else Path(attacked)
+            return cls(recipe, Path(plain["source"]), str(plain["device"]), found)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadWeightsError(str(run), "is not the folder of a training run") from error
 
     def save(self, run: Path) -> None:
         plain = asdict(self) | {"source": str(self.source.resolve())}
+        plain["attacked"] = None if self.attacked is None else str(self.attacked.resolve())
         (run / FILE).write_text(json.dumps(plain, indent=2) + "\n")
 
     def open_cache(self, run: Path) -> PhotoCache:
         """Decoded pictures, beside the run's folder, so that runs share them."""
-        source = self.source.resolve()
-        key = hashlib.sha1(f"{source}{listing(source)}".encode()).hexdigest()[:8]
-        return PhotoCache.build(source, run.resolve().parent / f"cache-{source.name}-{key}")
+        return _cache_of(self.source, run)
+
+    def open_attacked(self, run: Path) -> PhotoCache | None:
+        """Stored attacks, in the same way; PictureError where they are asked for and not there."""
+        if self.recipe.attacked is None:
+            return None
+        if self.attacked is None:
+            reason = "have no place; give --attacked FOLDER"
+            raise PictureError("the recipe's stored attacks", reason)
+        return _cache_of(self.attacked, run)
+
+
+def _cache_of(source: Path, run: Path) -> PhotoCache:
+    source = source.resolve()
+    key = hashlib.sha1(f"{source}{listing(source)}".encode()).hexdigest()[:8]
+    return PhotoCache.build(source, run.resolve().parent / f"cache-{source.name}-{key}")
 
 
 def find_source(recipe: Recipe, given: Path | None) -> Path:
     """The folder given, or the recipe's data name below CORELIC_DATA; PictureError if none."""
+    return _find(recipe.data, given, "--data")
+
+
+def find_attacked(recipe: Recipe, given: Path | None) -> Path | None:
+    """The same for stored attacks; None where the recipe wants none.
+
+    RecipeError where some are given all the same: they would be ignored.
+    """
+    if recipe.attacked is not None:
+        return _find(recipe.attacked.data, given, "--attacked")
+    if given is not None:
+        reason = "has no part `attacked`; add one, as in attacked: {data: attacked, share: 0.5}"
+        raise RecipeError("the recipe", f"{reason}, or leave {given} out")
+    return None
+
+
+def _find(name: str, given: Path | None, option: str) -> Path:
     root = os.environ.get(DATA_VARIABLE)
     if given is None and root is None:
-        reason = f"has no place; give --data FOLDER, or set {DATA_VARIABLE}"
-        raise PictureError(f"the data {recipe.data!r}", reason)
-    source = given if given is not None else Path(str(root)) / recipe.data
+        reason = f"has no place; give {option} FOLDER, or set {DATA_VARIABLE}"
+        raise PictureError(f"the data {name!r}", reason)
+    source = given if given is not None else Path(str(root)) / name
     if not source.is_dir():
         raise PictureError(str(source), "is not a folder of pictures or tar shards")
     return source

@@ -28,6 +28,7 @@ from corelic.codecs.rate import QUALITY_MAX
 from corelic.codecs.registry import find_spec
 from corelic.errors import BadWeightsError, TrainingError
 from corelic.training import checkpoint
+from corelic.training.attacked import MixedCrops
 from corelic.training.checkpoint import Position
 from corelic.training.data import Crops, as_float
 from corelic.training.loss import Objective
@@ -66,6 +67,16 @@ def learning_rate_share(recipe: Recipe, step: int) -> float:
     return warm * (optimiser.final_share + (1 - optimiser.final_share) * cosine)
 
 
+def with_attacked(photographs: Crops, setup: Setup, run: Path) -> Crops:
+    """The crops of a run: stored attacks among them, where its recipe asks for that."""
+    attacked, recipe = setup.open_attacked(run), setup.recipe
+    if attacked is None or recipe.attacked is None:
+        return photographs
+    mixed = MixedCrops(photographs, attacked, recipe.attacked.share)
+    mixed.check(max(stage.crop_px for stage in recipe.stages))
+    return mixed
+
+
 def make_fabric(recipe: Recipe, device: str) -> Fabric:
     """One process and one device; under `torchrun`, as many as it started, on all its machines."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -92,9 +103,12 @@ class Trainer:
         self.fabric = make_fabric(recipe, device)
         if self.fabric.is_global_zero:
             run.mkdir(parents=True, exist_ok=True)
-            setup.open_cache(run)  # one process decodes the pictures, the others find them
+            # One process decodes the pictures, the others find them.
+            setup.open_cache(run)
+            setup.open_attacked(run)
         self.fabric.barrier()
-        self.crops = Crops(setup.open_cache(run), recipe.seed, recipe.scale_max)
+        photographs = Crops(setup.open_cache(run), recipe.seed, recipe.scale_max)
+        self.crops = with_attacked(photographs, setup, run)
         self.position = Position(0, 0.0, 0, 0, 0)
         torch.manual_seed(recipe.seed)
         codec = LearnedImageCodec(self.spec)
@@ -107,7 +121,7 @@ class Trainer:
 
             start_from(codec, recipe.start)
         else:
-            pictures = self.crops.batch(START_STEP, range(START_CROPS), START_CROP_PX)
+            pictures = photographs.batch(START_STEP, range(START_CROPS), START_CROP_PX)
             self.spec.transform.start(codec.analysis, codec.synthesis, pictures)
         self.remember_setup()
         self.codec = codec.to(self.fabric.device)

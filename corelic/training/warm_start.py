@@ -7,8 +7,8 @@ what that rounded away is far below what the first steps change.
 from __future__ import annotations
 
 from corelic.codecs import store
+from corelic.codecs.float_twin import copy_weights
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.entropy.grid import GridTable
 from corelic.errors import BadWeightsError
 
 
@@ -18,16 +18,7 @@ def start_from(codec: LearnedImageCodec, name: str) -> None:
     BadWeightsError where they belong to another architecture.
     """
     source = store.by_name(name).codec
-    # Lookup tables are made when a codec moves to the grid; a trainable one has none.
-    tables = {
-        f"{name}.table" for name, part in codec.named_modules() if isinstance(part, GridTable)
-    }
-    state = {
-        name: tensor if name in tables else source.state_dict()[name].float()
-        for name, tensor in codec.state_dict().items()
-        if name in source.state_dict()
-    }
     try:
-        codec.load_state_dict(state)
+        copy_weights(source, codec)
     except RuntimeError as error:
         raise BadWeightsError(name, f"is no start for a {codec.spec.name}: {error}") from error

@@ -65,6 +65,7 @@ def tiny_trainer(
     monkeypatch.setattr(trainer, "START_CROP_PX", 64)
     monkeypatch.setattr(export, "CALIBRATION_CROPS", 1)
     monkeypatch.setattr(export, "CALIBRATION_CROP_PX", 64)
+    registry.list_specs()  # the zoo registers itself once, and not in what is restored below
     monkeypatch.setattr(registry, "_specs", {**registry._specs})
     registry.register(TINY)
     monkeypatch.setattr(TinyTrainer, "pictures", pictures, raising=False)

@@ -1,0 +1,120 @@
+"""Must show 5: every defence with and without an adaptive attacker, and its price."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from corelic.attacks.attack import AttackResult
+from corelic.attacks.constraints import Linf
+from corelic.attacks.defences.named import DEFENCES, defend
+from corelic.attacks.evaluation.controls import equal_noise
+from corelic.attacks.evaluation.figures import from_json, to_json
+from corelic.attacks.modifiers import Expectation, Modifier
+from corelic.attacks.objectives import Distortion
+from corelic.attacks.optimisers import PGD
+from corelic.media import Picture
+from corelic.training.data import read_pictures
+from robustness_study.study import SEED, Cell, Study, db, markdown, middle
+
+DRAWS = 3  # of EOT
+CROPS = 2
+STRANGERS = 4
+NONE = "none"
+
+
+def names() -> list[str]:
+    """Those that need nothing to be trained first."""
+    return [NONE] + [
+        name for name, one in DEFENCES.items() if all(value for value in one.parameters.values())
+    ]
+
+
+def run(study: Study, name: str) -> dict[str, Any]:
+    crops = study.crops[:CROPS]
+    plain = study.victim(study.codecs[0], study.middle_quality)
+    victim = plain if name == NONE else defend(plain, name, strangers(study))
+    modifiers: list[Modifier] = [Expectation(DRAWS)] if victim.stochastic else []
+    adaptive = PGD(victim, **common(study), modifiers=modifiers)
+    side, plain_side = study.side(victim, crops), study.side(plain, crops)
+    noise = equal_noise(adaptive)(crops)
+    unchanged = plain_side.row(noise).damages  # for clean bytes and PSNR without a defence
+    return {
+        "blind": to_json(side.row(blind(study, tuple(crops)))),
+        "adaptive": to_json(side.row(adaptive(crops))),
+        "noise": to_json(side.row(noise)),
+        "plain_bytes": [damage.clean_bytes for damage in unchanged],
+        "plain_psnr_db": [damage.clean_psnr_db for damage in unchanged],
+        "eot": victim.stochastic,
+    }
+
+
+@cache
+def blind(study: Study, crops: tuple[Picture, ...]) -> AttackResult:
+    """Of an attacker who knows the codec alone: the same for all defences."""
+    return PGD(study.victim(study.codecs[0], study.middle_quality), **common(study))(crops)
+
+
+def common(study: Study) -> dict[str, Any]:
+    return {
+        "objective": Distortion(),
+        "constraint": Linf(8 / 255),
+        "steps": study.size.short_steps,
+        "seed": SEED,
+    }
+
+
+def strangers(study: Study) -> list[Picture]:
+    """Training photographs, for defences that look at clean pictures before they work."""
+    pictures = islice(read_pictures(study.data / "photos"), STRANGERS)
+    return [middle(Picture(np.asarray(image)), study.size.crop_px) for _, image in pictures]
+
+
+def cells(study: Study) -> list[Cell]:
+    return [Cell(f"defences/{name}", partial(run, study, name)) for name in names()]
+
+
+def page(study: Study) -> str:
+    lines = []
+    for name in names():
+        found = study.measured(f"defences/{name}")
+        if found is None:
+            continue
+        blind, adaptive, noise = (from_json(found[key]) for key in ("blind", "adaptive", "noise"))
+        clean = adaptive.damages
+        pairs = zip(clean, found["plain_bytes"], found["plain_psnr_db"], strict=True)
+        ratios, losses = zip(
+            *((one.clean_bytes / size, psnr - one.clean_psnr_db) for one, size, psnr in pairs),
+            strict=True,
+        )
+        lines.append(
+            (
+                name + (" (EOT)" if found["eot"] else ""),
+                db(noise.output_psnr_db),
+                db(blind.output_psnr_db),
+                f"**{db(adaptive.output_psnr_db)}**",
+                db(adaptive.source_loss_db),
+                f"{adaptive.bytes_ratio:.2f}",
+                f"{100 * (sum(ratios) / len(ratios) - 1):+.1f} %",
+                f"{sum(losses) / len(losses):.2f}",
+            )
+        )
+    header = (
+        *("defence", "noise: output", "blind: output", "adaptive: output"),
+        *("adaptive: lost", "adaptive: bytes", "clean: bytes", "clean: PSNR lost"),
+    )
+    text = [
+        "## Defences\n",
+        f"{study.codecs[0]} at {study.middle_quality}, {CROPS} crops, distortion, ε 8/255, "
+        f"PGD-{study.size.short_steps}. The blind attacker does not know of the defence and "
+        "attacks the codec; the adaptive one goes through it (BPDA where it has no gradient, EOT "
+        f"over {DRAWS} draws where it draws lots). *Output* is the PSNR between what the defended "
+        "codec makes of the attacked and of the clean picture: higher is more robust. The last two "
+        "columns are what the defence costs when nobody attacks; a defence that blurs looks robust "
+        "and has paid for it there.\n",
+        markdown(header, lines),
+    ]
+    return "\n".join(text)

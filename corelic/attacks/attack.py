@@ -1,0 +1,171 @@
+"""What every attack is: a search, between a clean clip and a last word about the result.
+
+    pictures ─► clip ─► search: objective, victim, modifiers, projections ─► constraint ─► pictures
+                          └ white box: gradients of `Victim.forward`           (8 bits, checked)
+                          └ black box: scores of `Victim.code`, real files
+
+    PGD(victim, objective=Distortion(), constraint=Linf(8 / 255), steps=40, modifiers=[Momentum()])
+
+An optimiser says how to search and nothing else; what it climbs, how far it may go, and what
+becomes of gradients on the way are parts that go with any of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from time import perf_counter
+from typing import final
+
+import torch
+from torch import Tensor
+
+from corelic.attacks.constraints.base import Constraint
+from corelic.attacks.gradient import Question
+from corelic.attacks.objectives.base import Objective
+from corelic.attacks.oracle import Oracle
+from corelic.attacks.pixels import clip_of, pictures_of
+from corelic.attacks.probe import Probe
+from corelic.attacks.victim import Victim
+from corelic.media import Picture
+
+Progress = Callable[[int, int], None]  # steps done, steps there are
+
+
+def silent(done: int, total: int) -> None:
+    """The progress of a run that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttackResult:
+    """What an attack made of a clip; what it is worth, `evaluation` measures on real files.
+
+    title      of the attack
+    clean      the frames it was given, as 8-bit RGB
+    pictures   attacked, 8-bit RGB, within the constraint
+    start      the objective's score of each clean frame
+    end        of each attacked frame, after rounding, on the same side as the attack saw it:
+               `Victim.forward` for attacks with gradients, `Victim.code` for those without
+    succeeded  whether a frame was moved towards the aim at all
+    flat       whether a frame never had a gradient: the victim does not depend on its input, or
+               hides it; false for attacks that use none
+    passes     forward and backward, over the whole clip
+    queries    of the real thing, each one over the whole clip
+    seconds    all of it
+    """
+
+    title: str
+    clean: tuple[Picture, ...]
+    pictures: tuple[Picture, ...]
+    start: tuple[float, ...]
+    end: tuple[float, ...]
+    succeeded: tuple[bool, ...]
+    flat: tuple[bool, ...]
+    passes: int
+    queries: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One attack on one clip, while it lasts.
+
+    clean     (T, 3, H, W) in [0, 1], multiples of 1/255
+    random    all chance of the run
+    probe     scores and gradients of the differentiable victim
+    oracle    scores of the real thing
+    """
+
+    victim: Victim
+    constraint: Constraint
+    clean: Tensor
+    random: torch.Generator
+    probe: Probe
+    oracle: Oracle
+    progress: Progress
+
+    def question(self, x: Tensor, stride: float = 0.0) -> Question:
+        return Question(self.victim, self.clean, x, self.random, stride)
+
+    def score(self, x: Tensor) -> Tensor:
+        """(T,) of the differentiable victim."""
+        return self.probe.score(self.question(x))
+
+    def ask(self, x: Tensor) -> Tensor:
+        """(T,) scores of what would be handed over for x, from real files; one query."""
+        return self.oracle(self.constraint(x, self.clean))
+
+    def steps(self, count: int) -> Iterator[int]:
+        """0 … count − 1, each told to whoever watches when it is done."""
+        for step in range(count):
+            yield step
+            self.progress(step + 1, count)
+
+
+@dataclass(frozen=True)
+class Attack(ABC):
+    """Final ones are frozen dataclasses that say how to search."""
+
+    victim: Victim
+    _: KW_ONLY
+    objective: Objective
+    constraint: Constraint
+    seed: int = 0
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Of the optimiser and what it is set to, as in "PGD-40"."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.objective.title}, {self.constraint.title}"
+
+    @abstractmethod
+    def search(self, run: Run) -> Tensor:
+        """(T, 3, H, W), the best clip found."""
+
+    @property
+    def is_black_box(self) -> bool:
+        """Whether it asks the real thing only, hence is scored by it."""
+        return False
+
+    def reached(self, start: Tensor, end: Tensor) -> Tensor:
+        """(T,) scores each -> (T,) bool."""
+        return end > start
+
+    @final
+    def __call__(self, pictures: Sequence[Picture], *, progress: Progress = silent) -> AttackResult:
+        """Attacks one clip: frames of one size, or a single picture; without transparency.
+
+        AttackError where a part does not go with the pictures.
+        """
+        begin = perf_counter()
+        clean = clip_of(pictures)
+        run = Run(
+            victim=self.victim,
+            constraint=self.constraint,
+            clean=clean,
+            random=torch.Generator().manual_seed(self.seed),
+            probe=Probe(self.objective, clean),
+            oracle=Oracle(self.victim, self.objective, clean),
+            progress=progress,
+        )
+        attacked = self.constraint(self.search(run), clean)
+        queries = run.oracle.queries
+        score = run.oracle if self.is_black_box else run.score
+        start, end = score(clean), score(attacked)
+        flat = ~run.probe.moved if run.probe.passes else torch.zeros_like(run.probe.moved)
+        return AttackResult(
+            title=self.title,
+            clean=pictures_of(clean),
+            pictures=pictures_of(attacked),
+            start=tuple(start.tolist()),
+            end=tuple(end.tolist()),
+            succeeded=tuple(self.reached(start, end).tolist()),
+            flat=tuple(flat.tolist()),
+            passes=run.probe.passes,
+            queries=queries,
+            seconds=perf_counter() - begin,
+        )

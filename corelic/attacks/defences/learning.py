@@ -1,0 +1,120 @@
+"""Small networks that undo attacks: what they learn from, how, and their files.
+
+    Pairs: clean x, attacked x' ─► loss of the defence's own ─► Adam ─► network ─► .safetensors
+
+A network says what it is made of with `settings`, whole numbers by name; its file holds them, and
+`load_network` builds it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from corelic.attacks.errors import AttackError
+from corelic.attacks.victim import Victim
+from corelic.disk import atomic_write
+from corelic.errors import BadWeightsError
+
+FORMAT = "corelic-defence-1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # eq: tensors do not compare to one bool
+class Pairs:
+    """clean and attacked (N, 3, H, W) in [0, 1], one of each in each place."""
+
+    clean: Tensor
+    attacked: Tensor
+
+    def __post_init__(self) -> None:
+        if self.clean.shape != self.attacked.shape or not len(self.clean):
+            found = f"{tuple(self.clean.shape)} and {tuple(self.attacked.shape)}"
+            raise AttackError("the pairs", f"have the shapes {found}; give one of each, at least")
+
+    def batch(self, size: int, random: torch.Generator) -> Pairs:
+        """Drawn with repetition."""
+        chosen = torch.randint(len(self.clean), (size,), generator=random)
+        return Pairs(self.clean[chosen], self.attacked[chosen])
+
+
+def silent(layer: nn.Conv2d) -> nn.Conv2d:
+    """Its output is zero until it is trained, so that a correction starts as none."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class SavedNetwork(Protocol):
+    """A module that tells how to build it again."""
+
+    settings: dict[str, int]
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+
+Network = TypeVar("Network", bound=nn.Module)
+Loss = Callable[[Pairs, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """steps of Adam, each with a batch of so many pairs; its rate falls to nothing as a cosine."""
+
+    steps: int = 400
+    batch: int = 4
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+def fit(network: Network, loss: Loss, pairs: Pairs, schedule: Schedule) -> Network:
+    """Trains `network`, which `loss` is about, and sets it to evaluate; without gradients after."""
+    random = torch.Generator().manual_seed(schedule.seed)
+    network.train().requires_grad_(True)
+    adam = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, schedule.steps)
+    for _ in range(schedule.steps):
+        value = loss(pairs.batch(schedule.batch, random), random)
+        adam.zero_grad()
+        torch.autograd.backward(value)
+        adam.step()
+        rate.step()
+    return network.eval().requires_grad_(False)
+
+
+def decoded(victim: Victim, x: Tensor, random: torch.Generator) -> Tensor:
+    """What the victim makes of x; one draw of its chance for all that are compared."""
+    return victim.forward(x, torch.Generator().set_state(random.get_state())).x_hat
+
+
+def save_network(network: SavedNetwork, path: Path, *, overwrite: bool = False) -> None:
+    """As safetensors; OutputError where it cannot be written."""
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    kind = type(network).__name__
+    metadata = {"format": FORMAT, "kind": kind, "settings": json.dumps(network.settings)}
+    atomic_write(path, save(tensors, metadata), overwrite=overwrite)
+
+
+def load_network(kind: type[Network], path: Path) -> Network:
+    """What `save_network` wrote, of the kind it was; BadWeightsError for anything else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        found = metadata.get("format"), metadata.get("kind")
+        if found != (FORMAT, kind.__name__):
+            raise BadWeightsError(str(path), f"it holds no {kind.__name__}")
+        network = kind(**json.loads(metadata["settings"]))
+        network.load_state_dict(tensors)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, BadWeightsError):
+            raise
+        raise BadWeightsError(str(path), f"it holds no {kind.__name__} ({error})") from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,45 @@
+"""The same weights in float: a codec that has gradients, beside the exact one that has none.
+
+    exact codec (float64 on its grid, floors, tables) ── weights ──► float twin (differentiable)
+
+A published codec's parsing path is frozen to a grid, and what it floors has no gradient. Its twin
+computes the same functions without the floors, so that it can be attacked, explained or trained on;
+it makes no files.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from corelic.codecs.learned import LearnedImageCodec
+from corelic.entropy.grid import GridTable
+
+
+def float_twin(codec: LearnedImageCodec) -> LearnedImageCodec:
+    """A codec in float32 with the weights of an exact one, on its device.
+
+    It is set to evaluate, and its weights want no gradients, which halves the cost of those with
+    respect to the picture.
+    """
+    device = next(codec.parameters()).device
+    with torch.device("meta"):  # starting weights would cost time, and draw random numbers
+        twin = LearnedImageCodec(codec.spec)
+    twin.to_empty(device=device)
+    copy_weights(codec, twin)
+    twin.eval()
+    return twin.requires_grad_(False)
+
+
+def copy_weights(source: LearnedImageCodec, target: LearnedImageCodec) -> None:
+    """Into a codec in float; RuntimeError where `source` is of another architecture."""
+    # Lookup tables are made when a codec moves to the grid; one in float has none.
+    tables = {
+        f"{name}.table" for name, part in target.named_modules() if isinstance(part, GridTable)
+    }
+    given = source.state_dict()
+    state = {
+        name: tensor if name in tables else given[name].float()
+        for name, tensor in target.state_dict().items()
+        if name in given
+    }
+    target.load_state_dict(state)
