@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, cat, from_numpy
+from torch import Tensor, from_numpy
 
 from corelic.errors import PictureError
 from corelic.training.data import Crops, PhotoCache
@@ -39,20 +39,18 @@ class MixedCrops(Crops):
                 reason = f"is {found}, and crops have {size_px} pixels; store larger attacks"
                 raise PictureError(entry.name, reason)
 
-    def batch(self, step: int, samples: range, size_px: int) -> Tensor:
-        """(samples, 3, size, size) float32 in [0, 1], channels last."""
-        return cat([self.sample(step, sample, size_px) for sample in samples])
-
-    def sample(self, step: int, sample: int, size_px: int) -> Tensor:
-        """(1, 3, size, size): an attack, or the crop that `Crops` would give."""
-        # Another stream than the crop's own, which therefore stays the same.
-        random = np.random.default_rng((self.seed, step, sample, 1))
-        if random.random() < self.share:
-            return self.stored(random, size_px)
-        return super().batch(step, range(sample, sample + 1), size_px)
+    def batch_of_bytes(self, step: int, samples: range, size_px: int) -> Tensor:
+        """(samples, 3, size, size) uint8, channels last; `batch` is made of these, too."""
+        batch = super().batch_of_bytes(step, samples, size_px)
+        for place, sample in enumerate(samples):
+            # Another stream than the crop's own, which therefore stays the same.
+            random = np.random.default_rng((self.seed, step, sample, 1))
+            if random.random() < self.share:
+                batch[place] = self.stored(random, size_px)
+        return batch
 
     def stored(self, random: np.random.Generator, size_px: int) -> Tensor:
-        """(1, 3, size, size), whole or cut on the grid."""
+        """(3, size, size) uint8, whole or cut on the grid."""
         entry = self.attacked.entries[random.integers(len(self.attacked.entries))]
         picture = self.attacked.picture(entry)
         row, column = (
@@ -60,4 +58,4 @@ class MixedCrops(Crops):
             for side in picture.shape[:2]
         )
         crop: NDArray[np.uint8] = picture[row : row + size_px, column : column + size_px]
-        return from_numpy(crop.copy()).permute(2, 0, 1)[None].float().div_(255)
+        return from_numpy(crop.copy()).permute(2, 0, 1)

@@ -80,7 +80,8 @@ def test_small_attacks_are_refused(mixed: MixedCrops) -> None:
 def test_a_run_trains_on_them_and_resumes(tiny_trainer: type[TinyTrainer], tmp_path: Path) -> None:
     setup = Setup(MIXED, tiny_trainer.pictures, attacked=stored(tmp_path / "attacked"))
     trainer = Trainer(setup, tiny_trainer.folder_of_run, device="cpu")
-    seen = [crop for step in range(2) for crop in trainer.samples_of(step)[0].numpy()]
+    # What the trainer really asks for, in whatever type its crops travel.
+    seen = [crop / 255 for step in range(2) for crop in trainer.samples_of(step)[0].numpy()]
     assert 0 < sum(map(is_stored, seen)) < len(seen)
     list(trainer.run(stop_after_s=0))
     again = Setup.load(tiny_trainer.folder_of_run)
