@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.context.base import GaussianParameters
+from corelic.codecs.elements import Elements, StepElements
 from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
 from corelic.codecs.memory import Network, Plan, give_back
 from corelic.codecs.rate import nearest_node
-from corelic.codecs.tiling import Area, Grid, Tile
+from corelic.codecs.tiling import Area, Tile
 from corelic.entropy.coder import Decoder, Encoder, FrequencyTables, Segment
 
 Progress = Callable[[int, int], None]  # tiles done, of how many
-SELECTED = 2**22  # elements of the whole that are gathered at once
-POSITIONS_KEPT = 4  # of steps or tiles
 
 
 def silent(done: int, total: int) -> None:
@@ -105,12 +102,12 @@ class Passes:
         indexes = torch.empty(y.shape[1:], dtype=torch.uint8, device=self.device)
         for step in range(self.codec.context.steps):
             for tile in self._tiles("context"):
-                positions, index, mean = self._parameters(step, tile, hyper, y)
                 area = tile.inner(self.cell_latents)
-                symbol = (take(y[0], area, positions).double() - mean + 0.5).floor()
-                put(y[0], area, positions, symbol + mean)
-                put(symbols, area, positions, symbol)
-                put(indexes, area, positions, index)
+                for part, coded in self._parameters(step, tile, hyper, y):
+                    symbol = (part.of(y[0], area).double() - coded.mean + 0.5).floor()
+                    part.put(y[0], area, symbol + coded.mean)
+                    part.put(symbols, area, symbol)
+                    part.put(indexes, area, coded.scale_index)
         return Quantised(Latents(z_hat, y), node, symbols, indexes)
 
     def words_of(self, quantised: Quantised) -> bytes:
@@ -138,10 +135,10 @@ class Passes:
         indexes = torch.empty(y_hat.shape[1:], dtype=torch.uint8, device=self.device)
         for step in range(self.codec.context.steps):
             for tile in self._tiles("context"):
-                positions, index, mean = self._parameters(step, tile, hyper, y_hat)
                 area = tile.inner(self.cell_latents)
-                put(y_hat[0], area, positions, mean)
-                put(indexes, area, positions, index)
+                for part, coded in self._parameters(step, tile, hyper, y_hat):
+                    part.put(y_hat[0], area, coded.mean)
+                    part.put(indexes, area, coded.scale_index)
             found = stream.decode(self.steps.select(step, indexes), self.tables.latent)
             self.steps.add(step, y_hat[0], torch.from_numpy(found))
         stream.finish()
@@ -173,18 +170,18 @@ class Passes:
 
     def _parameters(
         self, step: int, tile: Tile, hyper: Tensor, y: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As coded, of a step's elements in a tile: where they are in it, scale index and mean."""
-        window = at(tile.window(self.cell_latents))
+    ) -> Iterator[tuple[Elements, GaussianParameters]]:
+        """As coded, of a step's elements in a tile, part by part."""
+        window, area = at(tile.window(self.cell_latents)), tile.crop(self.cell_latents)
         features = hyper[window].double().mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
-        dense = self.codec.context.parameters_for(step, features, y[window].double())
-        rows, columns = tile.crop(self.cell_latents)
-        positions = self.steps.positions(step, rows.stop - rows.start, columns.stop - columns.start)
-        index, mean = (
-            take(part[0], (rows, columns), positions) for part in (dense.scale_index, dense.mean)
-        )
-        coded = GaussianParameters(index, mean).on_grid()
-        return positions, coded.scale_index, coded.mean
+        decoded = y[window].double()
+        if self.codec.context.lattices(step) is None:
+            dense = [self.codec.context.parameters_for(step, features, decoded)]
+        else:
+            dense = self.codec.context.lattice_parameters(step, features, decoded)
+        for part, found in zip(self.steps.parts(step), dense, strict=True):
+            index, mean = (part.within(each[0], area) for each in (found.scale_index, found.mean))
+            yield part, GaussianParameters(index, mean).on_grid()
 
     def _hyper_rows(self, node: Tensor) -> NDArray[np.uint16]:
         """Table of each hyper-latent, flattened: one per rate node and channel."""
@@ -207,65 +204,6 @@ class Passes:
         return torch.zeros(shape, dtype=dtype, device=self.device)
 
 
-class StepElements:
-    """Which elements of latents (M, h, w) each step decodes, in order: row-major over all three."""
-
-    def __init__(
-        self, codec: LearnedImageCodec, grid: Grid, cell_latents: int, device: torch.device
-    ) -> None:
-        tiled = codec.spec.tiling == "halo"  # then a cell's elements are every cell's
-        sides = (1, 1) if tiled else (grid.rows, grid.columns)
-        shape = (1, codec.spec.transform.latent_channels, *(side * cell_latents for side in sides))
-        self.masks = [mask.to(device) for mask in codec.context.masks(torch.Size(shape))]
-        # Indexes are eight times as large as the masks they come from, and few are used at a time.
-        self.of_channels = lru_cache(maxsize=POSITIONS_KEPT)(self._of_channels)
-
-    def positions(self, step: int, rows: int, columns: int) -> Tensor:
-        """(n,) of a step's elements in flattened latents (M, rows, columns) of whole cells."""
-        return self.of_channels(step, 0, len(self.masks[step]), rows, columns)
-
-    def select(self, step: int, whole: Tensor) -> NDArray[Any]:
-        """A step's elements of `whole` (M, h, w)."""
-        found = [part.view(-1)[where] for part, where in self._parts(step, whole)]
-        array: NDArray[Any] = torch.cat(found).cpu().numpy()
-        return array
-
-    def add(self, step: int, whole: Tensor, values: Tensor) -> None:
-        """Adds `values` (n,) to a step's elements of `whole` (M, h, w)."""
-        first = 0
-        for part, where in self._parts(step, whole):
-            last = first + where.numel()
-            part.view(-1)[where] += values[first:last].to(whole.device, whole.dtype)
-            first = last
-
-    def _parts(self, step: int, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Some channels at a time, and where the step's elements are in them."""
-        channels, rows, columns = whole.shape
-        count = max(SELECTED // (rows * columns), 1)
-        for first in range(0, channels, count):
-            last = min(first + count, channels)
-            yield whole[first:last], self.of_channels(step, first, last, rows, columns)
-
-    def _of_channels(self, step: int, first: int, last: int, rows: int, columns: int) -> Tensor:
-        mask = self.masks[step][first:last]
-        repeats = (1, rows // mask.shape[1], columns // mask.shape[2])
-        return mask.repeat(repeats).flatten().nonzero().squeeze(1)
-
-
 def at(area: Area) -> tuple[slice, slice, slice, slice]:
     """Of (N, C, h, w), in all channels."""
     return (slice(None), slice(None), *area)
-
-
-def take(whole: Tensor, area: Area, positions: Tensor) -> Tensor:
-    """(n,) elements of an area of `whole` (C, h, w); `positions` count in the area, flattened."""
-    return whole[:, *area].reshape(-1)[positions]
-
-
-def put(whole: Tensor, area: Area, positions: Tensor, values: Tensor) -> None:
-    """The inverse of `take`."""
-    part = whole[:, *area]
-    flat = part.reshape(-1)  # a view where the area is the whole
-    flat[positions] = values.to(whole.dtype)
-    if flat.data_ptr() != part.data_ptr():
-        part.copy_(flat.view(part.shape))

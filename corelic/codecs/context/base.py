@@ -37,6 +37,21 @@ class GaussianParameters:
         return GaussianParameters(index, mean.clamp(-LATENT_LIMIT, LATENT_LIMIT))
 
 
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Every `period`-th element each way of some channels, from a row and column on."""
+
+    channels: slice
+    row: int
+    column: int
+    period: int
+
+    def of(self, whole: Tensor) -> Tensor:
+        """Its elements, a view: (…, M, h, w) -> (…, channels, h / period, w / period)."""
+        rows, columns = (slice(first, None, self.period) for first in (self.row, self.column))
+        return whole[..., self.channels, rows, columns]
+
+
 class ContextModel(nn.Module, ABC):
     """(hyper features, latents decoded so far) -> parameters of the next latents.
 
@@ -55,12 +70,29 @@ class ContextModel(nn.Module, ABC):
         With a finite `reach` it repeats every 4 × 4 latents, so that it can be had for a part.
         """
 
+    def lattices(self, step: int) -> tuple[Lattice, ...] | None:
+        """The mask of a step, where it consists of lattices of ascending channels.
+
+        None: the masks alone say where its elements are. Lattices need no index of every element.
+        """
+        return None
+
     @abstractmethod
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         """hyper (N, F, h, w); decoded (N, M, h, w) latents, as far as they are decoded.
 
         Must not depend on what `decoded` holds at elements of this or a later step.
         """
+
+    def lattice_parameters(
+        self, step: int, hyper: Tensor, decoded: Tensor
+    ) -> list[GaussianParameters]:
+        """`parameters_for`, of each of the step's lattices alone."""
+        dense = self.parameters_for(step, hyper, decoded)
+        return [
+            GaussianParameters(lattice.of(dense.scale_index), lattice.of(dense.mean))
+            for lattice in self.lattices(step) or ()
+        ]
 
     def earlier(self, step: int, decoded: Tensor) -> Tensor:
         """`decoded` where it was decoded before `step`, zero elsewhere, whatever it holds there."""
