@@ -52,7 +52,7 @@ class GridBlock(Sums):
     def forward(self, x: Tensor) -> Tensor:
         if self.stream.fraction_bits is None:
             return self.layer_by_layer(x)
-        return torch.stack([self._exact(picture) for picture in x])
+        return batched([self._exact(picture) for picture in x])
 
     def layer_by_layer(self, x: Tensor) -> Tensor:
         """What the block is, in either life."""
@@ -65,23 +65,25 @@ class GridBlock(Sums):
 
     def _exact(self, x: Tensor) -> Tensor:
         """x (C, h, w) float64. Names of values say in whose units they are whole numbers."""
-        shape = x.shape
-        stream, gated = self.stream.scale, self.gated_stream.scale
-        of_stream = units(x, self.stream).view(shape[0], -1)
+        of_gated = self._spread(x)
+        gated = self.gated_stream.scale
+        of_project = self._gated_values(rescaled(of_gated, gated, self.expand.snap.scale))
+        result = added(of_gated, gated, self.project, of_project, 1.0, 0.0)
+        return result.view(x.shape)
 
+    def _spread(self, x: Tensor) -> Tensor:
+        """The first half, (C, h·w)."""
+        channels, stream = len(x), self.stream.scale
+        of_stream = units(x, self.stream).view(channels, -1)
         of_mix = rescaled(of_stream, stream, self.mix.snap.scale)
         hidden = product(self.mix, of_mix, self.spread.snap.scale)
-        of_spread = whole(F.leaky_relu_(hidden, SLOPE).add_(0.5)).view(1, *shape)
+        of_spread = whole(F.leaky_relu_(hidden, SLOPE).add_(0.5)).view(1, *x.shape)
         up = self.join.snap.scale / self.spread.snap.scale
         bias = self.spread.bias * self.join.snap.scale + 0.5
-        of_join = shifted_sums(of_spread, self.spread.weight * up, bias)[0].flatten(1)
-        joined = added(of_stream, stream, self.join, whole(of_join), gated, 0.5)
-        of_gated = whole(joined)
-
-        of_expand = rescaled(of_gated, gated, self.expand.snap.scale)
-        of_project = self._gated_values(of_expand)
-        result = added(of_gated, gated, self.project, of_project, 1.0, 0.0)
-        return result.view(shape)
+        sums = shifted_sums(of_spread, self.spread.weight * up, bias)
+        of_join = whole(sums[0].flatten(1))
+        del hidden, of_spread, sums
+        return whole(added(of_stream, stream, self.join, of_join, self.gated_stream.scale, 0.5))
 
     def _gated_values(self, of_expand: Tensor) -> Tensor:
         """u · sigmoid(v), as it enters the last convolution."""
@@ -98,7 +100,7 @@ class GridBlock(Sums):
         value.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         table = self.sigmoid.table * (self.project.snap.scale / self.value.scale)
         gate = table.take(gate.clamp_(0, 2 * half - 1).long())
-        return whole(value.mul_(gate).add_(0.5))
+        return whole(gate.mul_(value).add_(0.5))
 
     def check_sums(self, name: str) -> None:
         unit = self.mix.bias_unit
@@ -140,8 +142,13 @@ def exact_product(weight: Tensor, bias: Tensor, x: Tensor, snap: Snap) -> Tensor
     """A 1×1 convolution on the grid, x (N, C, h, w), weight (O, C, 1, 1) -> (N, O, h, w)."""
     columns = units(x, snap).flatten(2)
     scaled = weight.flatten(1) / snap.scale
-    sums = torch.stack([torch.addmm(bias[:, None], scaled, one) for one in columns])
+    sums = batched([torch.addmm(bias[:, None], scaled, one) for one in columns])
     return sums.view(len(x), -1, *x.shape[2:])
+
+
+def batched(pictures: list[Tensor]) -> Tensor:
+    """Stacked; a single one is not copied."""
+    return torch.stack(pictures) if len(pictures) != 1 else pictures[0].unsqueeze(0)
 
 
 def rescaled(values: Tensor, scale: float, other: float) -> Tensor:
