@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.context.base import GaussianParameters
-from corelic.codecs.elements import Elements, StepElements
+from corelic.codecs.elements import StepElements
 from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
 from corelic.codecs.memory import Network, Plan, give_back
 from corelic.codecs.rate import nearest_node
@@ -50,6 +50,20 @@ class Quantised:
     node: Tensor
     symbols: Tensor
     indexes: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """What quantising begins with: hyper-latents, and what follows from them alone.
+
+    hyper  (1, F, h, w) int16, in units of their grid
+    first  of each tile, the parameters of the parts of the first step; empty until they are known
+    """
+
+    z_hat: Tensor
+    node: Tensor
+    hyper: Tensor
+    first: list[list[GaussianParameters]]
 
 
 class Passes:
@@ -93,22 +107,36 @@ class Passes:
             into[area] = self.codec.gained(y[area], quality)
         return into
 
-    def quantise(self, y: Tensor, quality: Tensor) -> Quantised:
-        """y (1, M, h, w) with its gain; becomes ŷ in place."""
+    def start(self, y: Tensor, quality: Tensor) -> Start:
+        """y (1, M, h, w) with its gain."""
         node = nearest_node(quality)
         z_hat = (self._hyper_latents(y) + 0.5).floor().double()
-        hyper = self._hyper_features(z_hat, node)
+        return Start(z_hat, node, self._hyper_features(z_hat, node), [])
+
+    def quantise(self, y: Tensor, start: Start, *, again: bool = False) -> Quantised:
+        """y (1, M, h, w) with its gain; becomes ŷ in place.
+
+        again  whether `start` is to serve again, for a gain that is hardly another: the first step
+               looks at nothing else
+        """
         symbols = torch.empty(y.shape[1:], dtype=torch.int16, device=self.device)
         indexes = torch.empty(y.shape[1:], dtype=torch.uint8, device=self.device)
+        known = list(start.first)
         for step in range(self.codec.context.steps):
-            for tile in self._tiles("context"):
+            for number, tile in enumerate(self._tiles("context")):
                 area = tile.inner(self.cell_latents)
-                for part, coded in self._parameters(step, tile, hyper, y):
+                if step == 0 and known:
+                    found = known[number]
+                else:
+                    found = self._parameters(step, tile, start.hyper, y)
+                if step == 0 and again and not known:
+                    start.first.append([each.narrow() for each in found])
+                for part, coded in zip(self.steps.parts(step), found, strict=True):
                     symbol = (part.of(y[0], area).double() - coded.mean + 0.5).floor()
                     part.put(y[0], area, symbol + coded.mean)
                     part.put(symbols, area, symbol)
                     part.put(indexes, area, coded.scale_index)
-        return Quantised(Latents(z_hat, y), node, symbols, indexes)
+        return Quantised(Latents(start.z_hat, y), start.node, symbols, indexes)
 
     def words_of(self, quantised: Quantised) -> bytes:
         """The entropy-coded stream."""
@@ -128,19 +156,20 @@ class Passes:
         """The other way; PayloadError if the stream does not fit."""
         spec, node = self.codec.spec, nearest_node(quality)
         z_hat = self._whole(spec.hyper_channels, self.cell_hyper, torch.float64)
-        found = stream.decode(self._hyper_rows(node), self.tables.hyper)
-        z_hat.copy_(torch.from_numpy(found).to(self.device).view(z_hat.shape))
+        z_symbols = stream.decode(self._hyper_rows(node), self.tables.hyper)
+        z_hat.copy_(torch.from_numpy(z_symbols).to(self.device).view(z_hat.shape))
         hyper = self._hyper_features(z_hat, node)
         y_hat = self._whole(spec.transform.latent_channels, self.cell_latents, torch.float32)
         indexes = torch.empty(y_hat.shape[1:], dtype=torch.uint8, device=self.device)
         for step in range(self.codec.context.steps):
             for tile in self._tiles("context"):
                 area = tile.inner(self.cell_latents)
-                for part, coded in self._parameters(step, tile, hyper, y_hat):
+                found = self._parameters(step, tile, hyper, y_hat)
+                for part, coded in zip(self.steps.parts(step), found, strict=True):
                     part.put(y_hat[0], area, coded.mean)
                     part.put(indexes, area, coded.scale_index)
-            found = stream.decode(self.steps.select(step, indexes), self.tables.latent)
-            self.steps.add(step, y_hat[0], torch.from_numpy(found))
+            values = stream.decode(self.steps.select(step, indexes), self.tables.latent)
+            self.steps.add(step, y_hat[0], torch.from_numpy(values))
         stream.finish()
         return Latents(z_hat, y_hat)
 
@@ -170,7 +199,7 @@ class Passes:
 
     def _parameters(
         self, step: int, tile: Tile, hyper: Tensor, y: Tensor
-    ) -> Iterator[tuple[Elements, GaussianParameters]]:
+    ) -> list[GaussianParameters]:
         """As coded, of a step's elements in a tile, part by part."""
         window, area = at(tile.window(self.cell_latents)), tile.crop(self.cell_latents)
         features = hyper[window].double().mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
@@ -179,9 +208,11 @@ class Passes:
             dense = [self.codec.context.parameters_for(step, features, decoded)]
         else:
             dense = self.codec.context.lattice_parameters(step, features, decoded)
+        coded = []
         for part, found in zip(self.steps.parts(step), dense, strict=True):
             index, mean = (part.within(each[0], area) for each in (found.scale_index, found.mean))
-            yield part, GaussianParameters(index, mean).on_grid()
+            coded.append(GaussianParameters(index, mean).on_grid())
+        return coded
 
     def _hyper_rows(self, node: Tensor) -> NDArray[np.uint16]:
         """Table of each hyper-latent, flattened: one per rate node and channel."""

@@ -1,15 +1,11 @@
 """Encode to a size or to a PSNR: the quality is found, the file is an ordinary one.
 
-    sample of the picture ─► rate and distortion at two qualities ─► first guess
-    picture ─ analysis at the guess ─► y ─┬─ quantise at the guess ─► size or PSNR ─► better guess
-                                          └─ quantise at that one  ─► …
-
-The analysis depends on the quality, too, but weakly: of the latents that it finds for one quality,
-those of a few units more or less are made by another gain. So it runs once for a good guess; only
-where that proves bad, it runs again.
+    busyness of the picture ─► first guess ─┬─► analysis ─► y ─┬─ quantise ─► size, or PSNR
+    a sample of it, decoded ─► PSNR, slope ─┘                  └─ quantise at a better guess ─► …
 
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
-lines in their logarithms. Sizes are those of real files: coding takes a twentieth of the time.
+lines in their logarithms. Sizes are those of real files: coding takes a thirtieth of the time.
+PSNRs are those of the decoded picture, but for a last small step, which goes where the sample says.
 """
 
 from __future__ import annotations
@@ -17,33 +13,30 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from corelic.codecs.files import FileCodec, colour_of
-from corelic.codecs.learned import pad
+from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
-from corelic.codecs.passes import Passes, Progress, Quantised, silent
-from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS
+from corelic.codecs.passes import Progress, silent
+from corelic.codecs.rate import QUALITY_STEPS
+from corelic.codecs.search import LAST_STEP, Sample, Search, activity_of
 from corelic.errors import TargetError
 from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
 
 TRIALS = 8  # quantisations of the whole picture, at most
 AIM, ENOUGH = 0.987, 0.974  # of a target size: where to go, where to stay
-TOLERANCE_DB = 0.04
-TRUSTED_DB = 0.2  # a step this small lands within the tolerance, and need not be measured
-LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
-STALE_STEPS = 6 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
-SAMPLE_CELLS = 6
-# Where a search starts: rate goes about with λ ** 0.45, MSE with λ ** -0.55, a fifth of either
-# because of the analysis. A sample, and then the trials, say more of a picture.
-RATE_EXPONENT, MSE_EXPONENT = 0.45, -0.55
-WITHOUT_ANALYSIS = 0.8
+TOLERANCE_DB = 0.045
+# The last step need not be measured if it is this small: slopes are right to about a tenth where
+# the picture or a sample of it gave them, and to a quarter where other pictures did.
+TRUSTED_DB, BLINDLY_TRUSTED_DB = 0.4, 0.12
+# Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
+# RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
+# with a power of λ, a lesser one where the analysis stays what it was.
+LAMBDA = 0.0155
+RATE_BPP, RATE_EXPONENT, RATE_SLOPE = 0.041, 0.53, 0.43
+ERROR, ERROR_ACTIVITY, ERROR_EXPONENT, ERROR_SLOPE = 2.3, 0.95, -0.55, -0.43
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +73,11 @@ def encode_to_size(
     with codec.working_on(picture):
         search = Search(codec, picture, memory_bytes, progress)
         pixels = picture.width_px * picture.height_px
-        slope = search.slope(RATE_EXPONENT)
+        scale = Scale(codec)
         wanted = math.log(AIM * target_bytes * 8 / pixels)
-        step, slope = Sample(codec, picture).guess(wanted, slope, of_rate=True)
+        usual = math.log(RATE_BPP * _activity(picture))
+        step = scale.step_for(wanted - usual, RATE_EXPONENT)
+        slope = scale.slope(RATE_SLOPE)
         fits: tuple[int, bytes] | None = None
         smallest = sys.maxsize
         points: list[Point] = []
@@ -106,7 +101,7 @@ def encode_to_size(
                     break
             if low > high:
                 break
-            step = min(max(towards(wanted, points, slope), low), high)
+            step = min(max(math.floor(towards(wanted, points, slope)), low), high)
         if fits is None:
             raise TargetError(target, f"the smallest file has {smallest:,}; ask for that, or more")
         return Found(fits[1], fits[0], search.trials, search.analyses)
@@ -128,28 +123,30 @@ def encode_to_psnr(
     with codec.working_on(picture):
         search = Search(codec, picture, memory_bytes, progress)
         peak = float(np.iinfo(picture.pixels.dtype).max)
-        slope = search.slope(MSE_EXPONENT)
         wanted = 2 * math.log(peak) - target_db * math.log(10) / 10
-        step, slope = Sample(codec, picture).guess(wanted, slope, of_rate=False)
+        guide = Guide(codec, picture, memory_bytes)
+        step = guide.first_step(wanted)
         points: list[Point] = []
         low, high = 0, LAST_STEP
+        trusted = False
         while True:
             quantised = search.quantise(step)
-            near = bool(points) and _db(points[-1].value - wanted) <= TRUSTED_DB
-            trusted = near and low < step < high  # at an end, the target may be beyond it
             if trusted or search.trials == TRIALS:
                 break
-            points.append(Point(step, math.log(search.squared_error(quantised, step))))
-            above = points[-1].value > wanted  # too many errors
-            if _db(points[-1].value - wanted) <= TOLERANCE_DB:
+            points.append(Point(step, search.log_error(quantised, step)))
+            gap_db = _db(points[-1].value - wanted)
+            if abs(gap_db) <= TOLERANCE_DB:
                 break
-            low, high = (step + 1, high) if above else (low, step - 1)
+            low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
             if low > high:
                 break
-            step = min(max(towards(wanted, points, slope), low), high)
             del quantised
+            step = min(max(guide.next_step(wanted, points), low), high)
+            enough = TRUSTED_DB if len(points) > 1 or guide.sample else BLINDLY_TRUSTED_DB
+            # At an end, the target may be beyond it.
+            trusted = abs(gap_db) <= enough and low < step < high
         if step == LAST_STEP and points and points[-1].value > wanted:
-            best_db = (2 * math.log(peak) - points[-1].value) * 10 / math.log(10)
+            best_db = _db(2 * math.log(peak) - points[-1].value)
             if target_db - best_db > TOLERANCE_DB:
                 reason = f"this codec reaches {best_db:.2f} dB for this picture; ask for less"
                 raise TargetError(target, reason)
@@ -158,144 +155,79 @@ def encode_to_psnr(
         return Found(data, step, search.trials, search.analyses)
 
 
-def towards(wanted: float, points: list[Point], slope: float) -> int:
-    """The next step, from what the last ones gave."""
-    last = points[-1]
-    for other in reversed(points[:-1]):
-        if other.step != last.step:
-            secant = (last.value - other.value) / (last.step - other.step)
-            # A secant over two neighbours is mostly rounding.
-            if abs(last.step - other.step) >= QUALITY_STEPS and 0.4 < secant / slope < 2.5:
-                slope = secant
-            break
-    move = (wanted - last.value) / slope
-    return last.step + (math.floor(move) if slope > 0 else round(move))
+class Guide:
+    """Where a PSNR may be found, from what is known of pictures in general, and of this one."""
+
+    def __init__(self, codec: FileCodec, picture: Picture, memory_bytes: int) -> None:
+        self.scale = Scale(codec)
+        sample = Sample(codec, picture, memory_bytes) if Sample.stands_for(codec, picture) else None
+        self.sample = sample
+        depth = 2 * math.log(float(np.iinfo(picture.pixels.dtype).max) / 255)
+        activity = _activity(picture)
+        self.usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(activity) + depth
+        # What the sample lacks in busyness, it lacks in errors.
+        ratio = 1.0 if sample is None else activity / _activity(sample.picture)
+        self.more = ERROR_ACTIVITY * math.log(ratio)
+        self.slope = self.scale.slope(ERROR_SLOPE)
+
+    def first_step(self, wanted: float) -> int:
+        step = self.scale.step_for(wanted - self.usual, ERROR_EXPONENT)
+        if self.sample is None:
+            return step
+        lacks = wanted - self.more - self.sample.log_error(step)
+        return _bounded(step + lacks / self.scale.slope(ERROR_EXPONENT))
+
+    def next_step(self, wanted: float, points: list[Point]) -> int:
+        step = _bounded(towards(wanted, points, self.slope))
+        last = points[-1].step
+        if len(points) == 1 and self.sample is not None and abs(step - last) >= QUALITY_STEPS / 2:
+            # The sample says what such a step does to this picture.
+            done = self.sample.log_error(step) - self.sample.log_error(last)
+            step = _bounded(towards(wanted, points, _plausible(done / (step - last), self.slope)))
+        return step
 
 
-def _db(nats: float) -> float:
-    return abs(nats) * 10 / math.log(10)
+class Scale:
+    """Between λ and the quality steps of a codec."""
 
-
-class Search:
-    """One picture, analysed where the search is, quantised wherever it goes."""
-
-    def __init__(
-        self, codec: FileCodec, picture: Picture, memory_bytes: int, progress: Progress
-    ) -> None:
-        self.codec, self.picture = codec, picture
-        size = picture.width_px, picture.height_px
-        self.passes: Passes = codec.passes(*size, "search", memory_bytes, progress)
-        self.latents: Tensor | None = None
-        self.analysed_at = 0
-        self.trials = self.analyses = 0
+    def __init__(self, codec: FileCodec) -> None:
+        spec = codec.codec.spec
+        self.lambda_min = spec.lambda_min
+        self.nats_per_step = math.log(spec.lambda_max / spec.lambda_min) / LAST_STEP
 
     def slope(self, exponent: float) -> float:
         """Of a logarithm that goes with λ ** exponent, per quality step."""
-        spec = self.codec.codec.spec
-        return exponent * math.log(spec.lambda_max / spec.lambda_min) / LAST_STEP
+        return exponent * self.nats_per_step
 
-    def quantise(self, step: int) -> Quantised:
-        passes, quality = self.passes, self.codec.quality_tensor(step / QUALITY_STEPS)
-        stale = abs(step - self.analysed_at) > (STALE_STEPS if step > 0 else 0)
-        new = self.latents is None or stale
-        first = ("analysis",) if new else ()
-        passes.expects(*first, "hyper_analysis", "hyper_synthesis", "context")
-        if new:
-            self.latents = None
-            self.latents = passes.latents_of(partial(self.codec.window, self.picture), quality)
-            self.analysed_at = step
-            self.analyses += 1
-        assert self.latents is not None
-        self.trials += 1
-        y = passes.gain(self.latents, quality, into=torch.empty_like(self.latents))
-        return passes.quantise(y, quality)
-
-    def squared_error(self, quantised: Quantised, step: int) -> float:
-        """Mean over all samples, in units of the picture."""
-        picture, quality = self.picture, self.codec.quality_tensor(step / QUALITY_STEPS)
-        self.passes.expects("synthesis")
-        total = 0
-        for area, part in self.codec.parts_of(
-            self.passes,
-            quantised.latents.y_hat,
-            quality,
-            colour_of(picture),
-            (picture.height_px, picture.width_px),
-            picture.bit_depth,
-        ):
-            difference = part.astype(np.int64) - picture.pixels[area]
-            total += int(np.square(difference).sum())
-        return max(total, 0.5) / picture.pixels.size  # of a perfect one, too, a logarithm is taken
+    def step_for(self, nats: float, exponent: float) -> int:
+        """Where something is so much above what it is at LAMBDA."""
+        at_usual = math.log(LAMBDA / self.lambda_min) / self.nats_per_step
+        return _bounded(at_usual + nats / self.slope(exponent))
 
 
-class Sample:
-    """A few cells that stand for a picture: each the median of a class of equally busy ones."""
+def towards(wanted: float, points: list[Point], slope: float) -> float:
+    """The next step, from what the last ones gave."""
+    last = points[-1]
+    for other in reversed(points[:-1]):
+        # A secant over two neighbours is mostly rounding.
+        if abs(last.step - other.step) >= QUALITY_STEPS:
+            slope = _plausible((last.value - other.value) / (last.step - other.step), slope)
+            break
+    return last.step + (wanted - last.value) / slope
 
-    def __init__(self, codec: FileCodec, picture: Picture) -> None:
-        self.codec = codec
-        self.peak = float(np.iinfo(picture.pixels.dtype).max)
-        side = codec.codec.spec.pad_multiple_px
-        pixels = picture.pixels
-        corners = [
-            (row, column)
-            for row in range(0, picture.height_px, side)
-            for column in range(0, picture.width_px, side)
-        ]
-        if len(corners) > SAMPLE_CELLS:
-            # Cells that are cut off at a border are mostly padding, and stand for nothing.
-            whole = [
-                corner
-                for corner in corners
-                if corner[0] + side <= picture.height_px and corner[1] + side <= picture.width_px
-            ]
-            corners = self._representatives(pixels, whole or corners, side)
-        self.x = torch.cat(
-            [
-                pad(
-                    codec.to_tensor(Picture(pixels[row : row + side, column : column + side])), side
-                )
-                for row, column in corners
-            ]
-        )
 
-    @staticmethod
-    def _representatives(
-        pixels: NDArray[np.generic], corners: list[tuple[int, int]], side: int
-    ) -> list[tuple[int, int]]:
-        if len(corners) > 16 * SAMPLE_CELLS:  # of a large picture, not every cell need be looked at
-            corners = corners[:: len(corners) // (16 * SAMPLE_CELLS)]
+def _plausible(slope: float, usual: float) -> float:
+    """A measured slope, unless it cannot be that of a picture."""
+    return slope if 0.4 < slope / usual < 2.5 else usual
 
-        def activity(corner: tuple[int, int]) -> float:
-            row, column = corner
-            cell = pixels[row : row + side, column : column + side].astype(np.float32)
-            steps = [np.abs(np.diff(cell, axis=axis)).mean() for axis in (0, 1)]
-            return float(sum(steps))
 
-        ranked = sorted(corners, key=activity)
-        count = min(SAMPLE_CELLS, len(ranked))
-        return [ranked[(2 * number + 1) * len(ranked) // (2 * count)] for number in range(count)]
+def _activity(picture: Picture) -> float:
+    """In 8 bits; of a blank picture, too, a logarithm is taken."""
+    return max(activity_of(picture.pixels) * 255 / np.iinfo(picture.pixels.dtype).max, 0.1)
 
-    def measure(self, step: int, *, of_rate: bool) -> Point:
-        quality = self.codec.quality_tensor(step / QUALITY_STEPS).expand(len(self.x))
-        result = self.codec.codec(self.x, quality)
-        if of_rate:
-            bits = float(result.bits.sum().item())
-            return Point(step, math.log(max(bits, 1) / (self.x.numel() / 3)))
-        rounded = (result.x_hat.clamp(0, 1) * self.peak + 0.5).floor()
-        error = (rounded - self.x * self.peak).square().mean()
-        return Point(step, math.log(max(float(error.item()), 1e-4)))
 
-    def guess(self, wanted: float, slope: float, *, of_rate: bool) -> tuple[int, float]:
-        """A step for the wanted value, and the slope there without the analysis's part."""
-        middle = self.measure(LAST_STEP // 2, of_rate=of_rate)
-        step = _bounded(middle.step + (wanted - middle.value) / slope)
-        if abs(step - middle.step) >= QUALITY_STEPS:
-            near = self.measure(step, of_rate=of_rate)
-            secant = (near.value - middle.value) / (near.step - middle.step)
-            if 0.4 < secant / slope < 2.5:
-                slope = secant
-            step = _bounded(near.step + (wanted - near.value) / slope)
-        return step, slope * WITHOUT_ANALYSIS
+def _db(nats: float) -> float:
+    return nats * 10 / math.log(10)
 
 
 def _bounded(step: float) -> int:

@@ -36,6 +36,10 @@ class GaussianParameters:
         mean = (self.mean * (1 / MEAN_UNIT) + 0.5).floor() * MEAN_UNIT
         return GaussianParameters(index, mean.clamp(-LATENT_LIMIT, LATENT_LIMIT))
 
+    def narrow(self) -> GaussianParameters:
+        """What `on_grid` gave, the same numbers in 5 bytes for 16."""
+        return GaussianParameters(self.scale_index.to(torch.uint8), self.mean.float())
+
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
