@@ -10,7 +10,6 @@ again for a quality that is nearer still.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
@@ -19,16 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.files import FileCodec, colour_of
-from corelic.codecs.passes import Passes, Progress, Quantised, Start, silent
+from corelic.codecs.passes import Passes, Progress, Quantised, Start
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
 from corelic.media import Picture
 
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
-STALE_STEPS = 8 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
+STALE_STEPS = 12 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
 NEAR_STEPS = 2 * QUALITY_STEPS  # how far hyper-latents do
-SAMPLE_ROWS, SAMPLE_COLUMNS = 2, 3
-CLASSES_LOOKED_AT = 16  # cells of each class, at most
-LOOKED_AT = 2**20  # samples, of which a picture's activity is taken
+
+Corner = tuple[int, int]  # row and column of a cell's first sample
 
 
 class Search:
@@ -45,103 +43,61 @@ class Search:
         self.analysed_at = self.started_at = 0
         self.trials = self.analyses = 0
 
-    def quantise(self, step: int) -> Quantised:
-        passes, quality = self.passes, self.codec.quality_tensor(step / QUALITY_STEPS)
-        self._forget(step, quality)
-        first = ("analysis",) if self.latents is None else ()
-        before = ("hyper_analysis", "hyper_synthesis") if self.start is None else ()
-        passes.expects(*first, *before, "context")
+    def analyse(self, step: int) -> Tensor:
+        """Latents (1, M, h, w) before any gain, such as serve at this quality."""
+        if self.is_stale(step):
+            self.latents = None
         if self.latents is None:
-            self.latents = passes.latents_of(partial(self.codec.window, self.picture), quality)
+            self.start = None
+            read, quality = partial(self.codec.window, self.picture), self._quality(step)
+            self.passes.expects("analysis")
+            self.latents = self.passes.latents_of(read, quality)
             self.analysed_at = step
             self.analyses += 1
+        return self.latents
+
+    def is_stale(self, step: int) -> bool:
+        """Whether another analysis is due; for the smallest file, it always is."""
+        return abs(step - self.analysed_at) > (STALE_STEPS if step > 0 else 0)
+
+    def quantise(self, step: int) -> Quantised:
+        latents, passes, quality = self.analyse(step), self.passes, self._quality(step)
+        near = abs(step - self.started_at) <= (NEAR_STEPS if step > 0 else 0)
+        if self.start is not None and not (near and self.start.node.equal(nearest_node(quality))):
+            self.start = None
+        first = ("hyper_analysis", "hyper_synthesis") if self.start is None else ()
+        passes.expects(*first, "context")
         self.trials += 1
-        y = passes.gain(self.latents, quality, into=torch.empty_like(self.latents))
+        y = passes.gain(latents, quality, into=torch.empty_like(latents))
         if self.start is None:
             self.start = passes.start(y, quality)
             self.started_at = step
         return passes.quantise(y, self.start, again=True)
 
-    def _forget(self, step: int, quality: Tensor) -> None:
-        """What does not serve at this quality."""
-        if abs(step - self.analysed_at) > (STALE_STEPS if step > 0 else 0):
-            self.latents = None
-        near = abs(step - self.started_at) <= NEAR_STEPS and step > 0 and self.latents is not None
-        if self.start is not None and not (near and self.start.node.equal(nearest_node(quality))):
-            self.start = None
-
-    def log_error(self, quantised: Quantised, step: int) -> float:
-        """Logarithm of the mean squared error over all samples, in units of the picture."""
-        picture, quality = self.picture, self.codec.quality_tensor(step / QUALITY_STEPS)
+    def errors(
+        self, quantised: Quantised, step: int, corners: list[Corner]
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Mean squared error over all samples, in units of the picture, and over some cells."""
+        picture, side = self.picture, self.codec.codec.spec.pad_multiple_px
         self.passes.expects("synthesis")
-        total = 0
+        total, of_cells = 0, np.zeros(len(corners))
         for area, part in self.codec.parts_of(
             self.passes,
             quantised.latents.y_hat,
-            quality,
+            self._quality(step),
             colour_of(picture),
             (picture.height_px, picture.width_px),
             picture.bit_depth,
         ):
             difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
-            total += int(np.square(difference, dtype=np.int64).sum())
+            squares = np.square(difference, dtype=np.int64)
+            total += int(squares.sum())
+            for number, corner in enumerate(corners):  # tiles consist of whole cells
+                row, column = (at - span.start for at, span in zip(corner, area, strict=True))
+                if 0 <= row < len(part) and 0 <= column < part.shape[1]:
+                    of_cells[number] = squares[row : row + side, column : column + side].mean()
         # Of a perfect one, too, a logarithm is taken.
-        return math.log(max(total, 0.5) / picture.pixels.size)
+        return max(total, 0.5) / picture.pixels.size, of_cells
 
-
-class Sample:
-    """A few cells side by side, which stand for a picture: of equally many of each busyness."""
-
-    def __init__(self, codec: FileCodec, picture: Picture, memory_bytes: int) -> None:
-        side = codec.codec.spec.pad_multiple_px
-        corners = _representatives(picture.pixels, side, SAMPLE_ROWS * SAMPLE_COLUMNS)
-        cells = [
-            picture.pixels[row : row + side, column : column + side] for row, column in corners
-        ]
-        rows = [
-            np.concatenate(cells[first : first + SAMPLE_COLUMNS], axis=1)
-            for first in range(0, len(cells), SAMPLE_COLUMNS)
-        ]
-        self.picture = Picture(np.concatenate(rows))
-        self.search = Search(codec, self.picture, memory_bytes, silent)
-        self.known: dict[int, float] = {}
-
-    @staticmethod
-    def stands_for(codec: FileCodec, picture: Picture) -> bool:
-        """Whether there are so many whole cells that a sample takes little of the time."""
-        side = codec.codec.spec.pad_multiple_px
-        cells = (picture.height_px // side) * (picture.width_px // side)
-        return cells >= 6 * SAMPLE_ROWS * SAMPLE_COLUMNS
-
-    def log_error(self, step: int) -> float:
-        """As `Search.log_error`."""
-        if step not in self.known:
-            self.known[step] = self.search.log_error(self.search.quantise(step), step)
-        return self.known[step]
-
-
-def _representatives(pixels: NDArray[np.generic], side: int, count: int) -> list[tuple[int, int]]:
-    """Corners of whole cells: of as many classes of equally busy ones, each one's median."""
-    corners = [
-        (row, column)
-        for row in range(0, pixels.shape[0] - side + 1, side)
-        for column in range(0, pixels.shape[1] - side + 1, side)
-    ]
-    # Of a large picture, not every cell need be looked at.
-    corners = corners[:: len(corners) // (CLASSES_LOOKED_AT * count) + 1]
-    ranked = sorted(
-        corners, key=lambda at: activity_of(pixels[at[0] : at[0] + side, at[1] : at[1] + side])
-    )
-    return [ranked[(2 * number + 1) * len(ranked) // (2 * count)] for number in range(count)]
-
-
-def activity_of(pixels: NDArray[np.generic]) -> float:
-    """Mean difference between neighbours, both ways together, in units of the samples."""
-    total = 0.0
-    for axis in (0, 1):
-        across = pixels.swapaxes(0, axis)
-        lines = max(across.size // LOOKED_AT, 1)
-        chosen = across[:, ::lines].astype(np.float32 if pixels.itemsize > 1 else np.int16)
-        if len(chosen) > 1:
-            total += float(np.abs(np.diff(chosen, axis=0)).mean())
-    return total
+    def _quality(self, step: int) -> Tensor:
+        return self.codec.quality_tensor(step / QUALITY_STEPS)

@@ -15,12 +15,14 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import Progress, silent
 from corelic.codecs.rate import QUALITY_STEPS
-from corelic.codecs.search import LAST_STEP, Sample, Search, activity_of
+from corelic.codecs.sample import Sample, activity_of
+from corelic.codecs.search import LAST_STEP, Corner, Search
 from corelic.errors import TargetError
 from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
@@ -124,7 +126,7 @@ def encode_to_psnr(
         search = Search(codec, picture, memory_bytes, progress)
         peak = float(np.iinfo(picture.pixels.dtype).max)
         wanted = 2 * math.log(peak) - target_db * math.log(10) / 10
-        guide = Guide(codec, picture, memory_bytes)
+        guide = Guide(search)
         step = guide.first_step(wanted)
         points: list[Point] = []
         low, high = 0, LAST_STEP
@@ -133,7 +135,9 @@ def encode_to_psnr(
             quantised = search.quantise(step)
             if trusted or search.trials == TRIALS:
                 break
-            points.append(Point(step, search.log_error(quantised, step)))
+            error, of_cells = search.errors(quantised, step, guide.corners)
+            points.append(Point(step, math.log(error)))
+            guide.learn(step, of_cells)
             gap_db = _db(points[-1].value - wanted)
             if abs(gap_db) <= TOLERANCE_DB:
                 break
@@ -141,10 +145,11 @@ def encode_to_psnr(
             if low > high:
                 break
             del quantised
-            step = min(max(guide.next_step(wanted, points), low), high)
-            enough = TRUSTED_DB if len(points) > 1 or guide.sample else BLINDLY_TRUSTED_DB
+            step = min(max(round(towards(wanted, points, guide.slope)), low), high)
+            enough = TRUSTED_DB if len(points) > 1 or guide.has_learnt else BLINDLY_TRUSTED_DB
             # At an end, the target may be beyond it.
-            trusted = abs(gap_db) <= enough and low < step < high
+            inside = low < step < high and not search.is_stale(step)
+            trusted = abs(gap_db) <= enough and inside
         if step == LAST_STEP and points and points[-1].value > wanted:
             best_db = _db(2 * math.log(peak) - points[-1].value)
             if target_db - best_db > TOLERANCE_DB:
@@ -158,33 +163,38 @@ def encode_to_psnr(
 class Guide:
     """Where a PSNR may be found, from what is known of pictures in general, and of this one."""
 
-    def __init__(self, codec: FileCodec, picture: Picture, memory_bytes: int) -> None:
-        self.scale = Scale(codec)
-        sample = Sample(codec, picture, memory_bytes) if Sample.stands_for(codec, picture) else None
-        self.sample = sample
-        depth = 2 * math.log(float(np.iinfo(picture.pixels.dtype).max) / 255)
-        activity = _activity(picture)
-        self.usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(activity) + depth
-        # What the sample lacks in busyness, it lacks in errors.
-        ratio = 1.0 if sample is None else activity / _activity(sample.picture)
-        self.more = ERROR_ACTIVITY * math.log(ratio)
+    def __init__(self, search: Search) -> None:
+        codec, picture = search.codec, search.picture
+        self.search, self.scale = search, Scale(codec)
+        self.sample = Sample(codec, picture) if Sample.can_be_had(codec, picture) else None
+        self.corners: list[Corner] = [] if self.sample is None else self.sample.corners
+        self.sampled: Point | None = None
         self.slope = self.scale.slope(ERROR_SLOPE)
+        self.has_learnt = False
 
     def first_step(self, wanted: float) -> int:
-        step = self.scale.step_for(wanted - self.usual, ERROR_EXPONENT)
+        picture = self.search.picture
+        depth = 2 * math.log(float(np.iinfo(picture.pixels.dtype).max) / 255)
+        activity = _activity(picture)
+        usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(activity) + depth
+        step = self.scale.step_for(wanted - usual, ERROR_EXPONENT)
         if self.sample is None:
             return step
-        lacks = wanted - self.more - self.sample.log_error(step)
-        return _bounded(step + lacks / self.scale.slope(ERROR_EXPONENT))
+        value = math.log(max(self.sample.error(self.search, step), 1e-6))
+        self.sampled = Point(step, value)
+        # What the sample has of busyness more than its share, it has of errors.
+        more = ERROR_ACTIVITY * math.log(self.sample.activity / activity_of(picture.pixels))
+        return _bounded(step + (wanted - value + more) / self.slope)
 
-    def next_step(self, wanted: float, points: list[Point]) -> int:
-        step = _bounded(towards(wanted, points, self.slope))
-        last = points[-1].step
-        if len(points) == 1 and self.sample is not None and abs(step - last) >= QUALITY_STEPS / 2:
-            # The sample says what such a step does to this picture.
-            done = self.sample.log_error(step) - self.sample.log_error(last)
-            step = _bounded(towards(wanted, points, _plausible(done / (step - last), self.slope)))
-        return step
+    def learn(self, step: int, of_cells: NDArray[np.float64]) -> None:
+        """From the sample's cells as they are in the whole, at another quality, the slope."""
+        if self.sample is None or self.sampled is None or self.has_learnt:
+            return
+        away = step - self.sampled.step
+        if abs(away) >= QUALITY_STEPS and self.search.analyses == 1:
+            done = math.log(max(self.sample.mean(of_cells), 1e-6)) - self.sampled.value
+            self.slope = _plausible(done / away, self.slope)
+            self.has_learnt = True
 
 
 class Scale:
