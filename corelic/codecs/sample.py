@@ -1,24 +1,24 @@
 """A few cells that stand for a picture: what PSNR it has, from a tenth of its latents.
 
-┌──┬──┬──┬──┐      cells of every busyness, each with a rim of one latent from its
-│╔╗│╔╗│╔╗│╔╗│      surroundings, side by side ─► quantise ─► synthesis ─► errors inside
+┌──┬──┬──┬──┐      cells of every busyness, their latents side by side
+│╔╗│╔╗│╔╗│╔╗│      ─► quantise ─► synthesis ─► errors inside
 ├╚╝┼╚╝┼╚╝┼╚╝┤
-│╔╗│╔╗│╔╗│╔╗│      The rim keeps the neighbour's edge away, which no picture has.
-└╚╝┴╚╝┴╚╝┴╚╝┘
+│╔╗│╔╗│╔╗│╔╗│      The rim of one latent is not looked at: beyond it is another cell,
+└╚╝┴╚╝┴╚╝┴╚╝┘      and such edges no picture has.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from corelic.codecs.files import FileCodec, colour_of
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import silent
 from corelic.codecs.rate import QUALITY_STEPS
-from corelic.codecs.search import Corner, Search
+from corelic.codecs.search import Search
+from corelic.codecs.tiling import Area
 from corelic.media import Picture
 
 ROWS, COLUMNS = 2, 4
@@ -47,9 +47,17 @@ class Sample:
         mass = activities[order].cumsum()
         shares = (np.arange(ROWS * COLUMNS) + 0.5) / (ROWS * COLUMNS)
         chosen = order[np.searchsorted(mass, shares * mass[-1])]
-        self.corners: list[Corner] = [corners[number] for number in chosen]
+        self.cells = [corners[number] for number in chosen]
+        self.rim_px = codec.codec.spec.transform.stride_px
+        self.insides: list[Area] = [self._inside(row, column) for row, column in self.cells]
         self.weights = 1 / activities[chosen]
-        self.activity = self.mean(activities[chosen])
+        self.activity = self.mean(np.array([activity_of(pixels[area]) for area in self.insides]))
+
+    def _inside(self, row: int, column: int) -> Area:
+        """Of the cell there, without its rim."""
+        inner = self.codec.codec.spec.pad_multiple_px - 2 * self.rim_px
+        rows, columns = (slice(at + self.rim_px, at + self.rim_px + inner) for at in (row, column))
+        return rows, columns
 
     @staticmethod
     def can_be_had(codec: FileCodec, picture: Picture) -> bool:
@@ -63,21 +71,16 @@ class Sample:
     def error(self, search: Search, step: int) -> float:
         """Mean squared error at a quality, of `search`'s latents and in units of the picture."""
         codec, spec = self.codec, self.codec.codec.spec
-        latents = search.analyse(step)
-        side, stride = spec.pad_multiple_px, spec.transform.stride_px
-        span = side // stride + 2
-        windows = []
-        for row, column in self.corners:
-            top, left = row // stride - 1, column // stride - 1
-            windows.append(latents[:, :, top : top + span, left : left + span])
-        rows = [
-            torch.cat(windows[at : at + COLUMNS], 3) for at in range(0, ROWS * COLUMNS, COLUMNS)
-        ]
-        whole = torch.cat(rows, 2)
-        rest = (0, -whole.shape[3] % (span - 2), 0, -whole.shape[2] % (span - 2))
-        whole = F.pad(whole, rest, mode="replicate")
+        latents, side, stride = search.analyse(step), spec.pad_multiple_px, self.rim_px
+        span = side // stride
+        parts = []
+        for row, column in self.cells:
+            top, left = row // stride, column // stride
+            parts.append(latents[:, :, top : top + span, left : left + span])
+        firsts = range(0, len(parts), COLUMNS)
+        whole = torch.cat([torch.cat(parts[at : at + COLUMNS], 3) for at in firsts], 2)
 
-        height, width = (length * stride for length in whole.shape[2:])
+        height, width = ROWS * side, COLUMNS * side
         passes = codec.passes(width, height, "search", MEMORY_BYTES, silent)
         quality = codec.quality_tensor(step / QUALITY_STEPS)
         y = passes.gain(whole, quality, into=whole)
@@ -93,12 +96,10 @@ class Sample:
         ):
             decoded[area] = part
         found = []
-        for number, (row, column) in enumerate(self.corners):
-            across, along = divmod(number, COLUMNS)
-            top, left = (at * span * stride + stride for at in (across, along))
-            cell = decoded[top : top + side, left : left + side]
-            original = self.picture.pixels[row : row + side, column : column + side]
-            found.append(np.square(cell - original).mean())
+        for number, area in enumerate(self.insides):
+            row, column = (place * side for place in divmod(number, COLUMNS))
+            cell = decoded[self._inside(row, column)]
+            found.append(np.square(cell - self.picture.pixels[area]).mean())
         return self.mean(np.array(found))
 
 

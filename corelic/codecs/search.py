@@ -20,13 +20,12 @@ from torch import Tensor
 from corelic.codecs.files import FileCodec, colour_of
 from corelic.codecs.passes import Passes, Progress, Quantised, Start
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
+from corelic.codecs.tiling import Area
 from corelic.media import Picture
 
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
-STALE_STEPS = 12 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
-NEAR_STEPS = 2 * QUALITY_STEPS  # how far hyper-latents do
-
-Corner = tuple[int, int]  # row and column of a cell's first sample
+STALE_STEPS = 10 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
+NEAR_STEPS = 4 * QUALITY_STEPS  # how far hyper-latents do
 
 
 class Search:
@@ -75,12 +74,12 @@ class Search:
         return passes.quantise(y, self.start, again=True)
 
     def errors(
-        self, quantised: Quantised, step: int, corners: list[Corner]
+        self, quantised: Quantised, step: int, insides: list[Area]
     ) -> tuple[float, NDArray[np.float64]]:
-        """Mean squared error over all samples, in units of the picture, and over some cells."""
-        picture, side = self.picture, self.codec.codec.spec.pad_multiple_px
+        """Mean squared error over all samples, in units of the picture, and inside some cells."""
+        picture = self.picture
         self.passes.expects("synthesis")
-        total, of_cells = 0, np.zeros(len(corners))
+        total, of_cells = 0, np.zeros(len(insides))
         for area, part in self.codec.parts_of(
             self.passes,
             quantised.latents.y_hat,
@@ -92,10 +91,14 @@ class Search:
             difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
             squares = np.square(difference, dtype=np.int64)
             total += int(squares.sum())
-            for number, corner in enumerate(corners):  # tiles consist of whole cells
-                row, column = (at - span.start for at, span in zip(corner, area, strict=True))
-                if 0 <= row < len(part) and 0 <= column < part.shape[1]:
-                    of_cells[number] = squares[row : row + side, column : column + side].mean()
+            for number, inside in enumerate(insides):
+                rows, columns = (
+                    slice(own.start - tile.start, own.stop - tile.start)
+                    for own, tile in zip(inside, area, strict=True)
+                )
+                # Tiles consist of whole cells.
+                if 0 <= rows.start < len(part) and 0 <= columns.start < part.shape[1]:
+                    of_cells[number] = squares[rows, columns].mean()
         # Of a perfect one, too, a logarithm is taken.
         return max(total, 0.5) / picture.pixels.size, of_cells
 

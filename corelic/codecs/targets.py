@@ -22,7 +22,8 @@ from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import Progress, silent
 from corelic.codecs.rate import QUALITY_STEPS
 from corelic.codecs.sample import Sample, activity_of
-from corelic.codecs.search import LAST_STEP, Corner, Search
+from corelic.codecs.search import LAST_STEP, Search
+from corelic.codecs.tiling import Area
 from corelic.errors import TargetError
 from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
@@ -32,7 +33,7 @@ AIM, ENOUGH = 0.987, 0.974  # of a target size: where to go, where to stay
 TOLERANCE_DB = 0.045
 # The last step need not be measured if it is this small: slopes are right to about a tenth where
 # the picture or a sample of it gave them, and to a quarter where other pictures did.
-TRUSTED_DB, BLINDLY_TRUSTED_DB = 0.4, 0.12
+TRUSTED_DB, BLINDLY_TRUSTED_DB = 0.35, 0.13
 # Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
 # RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
 # with a power of λ, a lesser one where the analysis stays what it was.
@@ -135,7 +136,7 @@ def encode_to_psnr(
             quantised = search.quantise(step)
             if trusted or search.trials == TRIALS:
                 break
-            error, of_cells = search.errors(quantised, step, guide.corners)
+            error, of_cells = search.errors(quantised, step, guide.insides)
             points.append(Point(step, math.log(error)))
             guide.learn(step, of_cells)
             gap_db = _db(points[-1].value - wanted)
@@ -167,7 +168,7 @@ class Guide:
         codec, picture = search.codec, search.picture
         self.search, self.scale = search, Scale(codec)
         self.sample = Sample(codec, picture) if Sample.can_be_had(codec, picture) else None
-        self.corners: list[Corner] = [] if self.sample is None else self.sample.corners
+        self.insides: list[Area] = [] if self.sample is None else self.sample.insides
         self.sampled: Point | None = None
         self.slope = self.scale.slope(ERROR_SLOPE)
         self.has_learnt = False
@@ -191,7 +192,7 @@ class Guide:
         if self.sample is None or self.sampled is None or self.has_learnt:
             return
         away = step - self.sampled.step
-        if abs(away) >= QUALITY_STEPS and self.search.analyses == 1:
+        if abs(away) >= 2 * QUALITY_STEPS and self.search.analyses == 1:
             done = math.log(max(self.sample.mean(of_cells), 1e-6)) - self.sampled.value
             self.slope = _plausible(done / away, self.slope)
             self.has_learnt = True
