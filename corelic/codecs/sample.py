@@ -9,14 +9,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import product
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from corelic.codecs.files import FileCodec, colour_of
+from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
-from corelic.codecs.passes import silent
-from corelic.codecs.rate import QUALITY_STEPS
+from corelic.codecs.passes import at, silent
 from corelic.codecs.search import Search
 from corelic.codecs.tiling import Area
 from corelic.media import Picture
@@ -31,7 +34,6 @@ class Sample:
     """Some cells of a picture, in which no cell touches a border."""
 
     def __init__(self, codec: FileCodec, picture: Picture) -> None:
-        self.codec, self.picture = codec, picture
         side = codec.codec.spec.pad_multiple_px
         pixels = picture.pixels
         corners = [
@@ -47,17 +49,28 @@ class Sample:
         mass = activities[order].cumsum()
         shares = (np.arange(ROWS * COLUMNS) + 0.5) / (ROWS * COLUMNS)
         chosen = order[np.searchsorted(mass, shares * mass[-1])]
-        self.cells = [corners[number] for number in chosen]
-        self.rim_px = codec.codec.spec.transform.stride_px
-        self.insides: list[Area] = [self._inside(row, column) for row, column in self.cells]
+        rim = codec.codec.spec.transform.stride_px
+
+        def insides(corners: Iterable[tuple[int, int]]) -> list[Area]:
+            return [
+                (slice(row + rim, row + side - rim), slice(column + rim, column + side - rim))
+                for row, column in corners
+            ]
+
+        span = side // rim
+        self.latents: list[Area] = [
+            (slice(row // rim, row // rim + span), slice(column // rim, column // rim + span))
+            for row, column in (corners[number] for number in chosen)
+        ]
+        # In the whole, and in the sample.
+        self.insides = insides(corners[number] for number in chosen)
+        self.own_insides = insides(
+            product(range(0, ROWS * side, side), range(0, COLUMNS * side, side))
+        )
         self.weights = 1 / activities[chosen]
         self.activity = self.mean(np.array([activity_of(pixels[area]) for area in self.insides]))
-
-    def _inside(self, row: int, column: int) -> Area:
-        """Of the cell there, without its rim."""
-        inner = self.codec.codec.spec.pad_multiple_px - 2 * self.rim_px
-        rows, columns = (slice(at + self.rim_px, at + self.rim_px + inner) for at in (row, column))
-        return rows, columns
+        rows = np.split(np.concatenate([cells[number] for number in chosen], axis=1), ROWS, axis=1)
+        self.search = Search(codec, Picture(np.concatenate(rows)), MEMORY_BYTES, silent)
 
     @staticmethod
     def can_be_had(codec: FileCodec, picture: Picture) -> bool:
@@ -68,39 +81,20 @@ class Sample:
     def mean(self, of_cells: NDArray[np.float64]) -> float:
         return float(np.average(of_cells, weights=self.weights))
 
-    def error(self, search: Search, step: int) -> float:
-        """Mean squared error at a quality, of `search`'s latents and in units of the picture."""
-        codec, spec = self.codec, self.codec.codec.spec
-        latents, side, stride = search.analyse(step), spec.pad_multiple_px, self.rim_px
-        span = side // stride
-        parts = []
-        for row, column in self.cells:
-            top, left = row // stride, column // stride
-            parts.append(latents[:, :, top : top + span, left : left + span])
-        firsts = range(0, len(parts), COLUMNS)
-        whole = torch.cat([torch.cat(parts[at : at + COLUMNS], 3) for at in firsts], 2)
+    def error(self, step: int) -> float:
+        """Mean squared error at a quality, in units of the picture."""
+        quantised = self.search.quantise(step)
+        return self._error(quantised.latents.y_hat, step)
 
-        height, width = ROWS * side, COLUMNS * side
-        passes = codec.passes(width, height, "search", MEMORY_BYTES, silent)
-        quality = codec.quality_tensor(step / QUALITY_STEPS)
-        y = passes.gain(whole, quality, into=whole)
-        quantised = passes.quantise(y, passes.start(y, quality))
-        decoded = np.empty((height, width, *self.picture.pixels.shape[2:]), np.int64)
-        for area, part in codec.parts_of(
-            passes,
-            quantised.latents.y_hat,
-            quality,
-            colour_of(self.picture),
-            (height, width),
-            self.picture.bit_depth,
-        ):
-            decoded[area] = part
-        found = []
-        for number, area in enumerate(self.insides):
-            row, column = (place * side for place in divmod(number, COLUMNS))
-            cell = decoded[self._inside(row, column)]
-            found.append(np.square(cell - self.picture.pixels[area]).mean())
-        return self.mean(np.array(found))
+    def error_in(self, y_hat: Tensor, step: int) -> float:
+        """The same, where all of the picture is quantised already: y_hat (1, M, h, w)."""
+        cells = [y_hat[at(area)] for area in self.latents]
+        firsts = range(0, ROWS * COLUMNS, COLUMNS)
+        rows = [torch.cat(cells[first : first + COLUMNS], 3) for first in firsts]
+        return max(self._error(torch.cat(rows, 2), step), 1e-6)
+
+    def _error(self, y_hat: Tensor, step: int) -> float:
+        return self.mean(self.search.errors(y_hat, step, self.own_insides)[1])
 
 
 def activity_of(pixels: NDArray[np.generic]) -> float:

@@ -74,7 +74,7 @@ class Search:
         return passes.quantise(y, self.start, again=True)
 
     def errors(
-        self, quantised: Quantised, step: int, insides: list[Area]
+        self, y_hat: Tensor, step: int, insides: list[Area]
     ) -> tuple[float, NDArray[np.float64]]:
         """Mean squared error over all samples, in units of the picture, and inside some cells."""
         picture = self.picture
@@ -82,7 +82,7 @@ class Search:
         total, of_cells = 0, np.zeros(len(insides))
         for area, part in self.codec.parts_of(
             self.passes,
-            quantised.latents.y_hat,
+            y_hat,
             self._quality(step),
             colour_of(picture),
             (picture.height_px, picture.width_px),

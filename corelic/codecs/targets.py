@@ -12,28 +12,27 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
-from corelic.codecs.passes import Progress, silent
+from corelic.codecs.passes import Progress, Quantised, silent
 from corelic.codecs.rate import QUALITY_STEPS
 from corelic.codecs.sample import Sample, activity_of
 from corelic.codecs.search import LAST_STEP, Search
-from corelic.codecs.tiling import Area
 from corelic.errors import TargetError
 from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
 
 TRIALS = 8  # quantisations of the whole picture, at most
 AIM, ENOUGH = 0.987, 0.974  # of a target size: where to go, where to stay
-TOLERANCE_DB = 0.045
-# The last step need not be measured if it is this small: slopes are right to about a tenth where
-# the picture or a sample of it gave them, and to a quarter where other pictures did.
-TRUSTED_DB, BLINDLY_TRUSTED_DB = 0.35, 0.13
+TOLERANCE_DB, SAMPLED_TOLERANCE_DB = 0.045, 0.03
+TINY = 1e-6  # errors that have a logarithm
+# The last step need not be measured in all of the picture if it is this small: a sample says what it
+# did to a tenth of that, and slopes of other pictures are right to a quarter.
+TRUSTED_DB, BLINDLY_TRUSTED_DB = 0.3, 0.12
 # Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
 # RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
 # with a power of λ, a lesser one where the analysis stays what it was.
@@ -54,10 +53,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`value` is a logarithm, of a rate or of an MSE."""
+    """`value` is a logarithm, of a rate or of an MSE; `analysis` counts those of the picture."""
 
     step: int
     value: float
+    analysis: int
+    exact: bool = True  # else taken from a sample
 
 
 def encode_to_size(
@@ -88,12 +89,16 @@ def encode_to_size(
         while search.trials < TRIALS:
             if search.trials == TRIALS - 1 and fits is None:
                 step = 0
+            analyses = search.analyses
             quantised = search.quantise(step)
+            if search.analyses > analyses:  # what others gave bounds this one's no more
+                low, high = 0, LAST_STEP
             crc32, words = quantised.latents.crc32, search.passes.words_of(quantised)
             del quantised  # before the next one is made
             data = codec.file_of(picture, step, crc32, words)
             smallest = min(smallest, len(data))
-            points.append(Point(step, math.log(len(data) * 8 / pixels)))
+            rate_bpp = len(data) * 8 / pixels
+            points.append(Point(step, math.log(rate_bpp), search.analyses))
             if len(data) > target_bytes:
                 high = step - 1
             else:
@@ -131,27 +136,28 @@ def encode_to_psnr(
         step = guide.first_step(wanted)
         points: list[Point] = []
         low, high = 0, LAST_STEP
-        trusted = False
+        last = False  # whether the next quality is taken unmeasured
         while True:
+            analyses = search.analyses
             quantised = search.quantise(step)
-            if trusted or search.trials == TRIALS:
+            if search.analyses > analyses:  # what others gave bounds this one's no more
+                low, high = 0, LAST_STEP
+            if last or search.trials == TRIALS:
                 break
-            error, of_cells = search.errors(quantised, step, guide.insides)
-            points.append(Point(step, math.log(error)))
-            guide.learn(step, of_cells)
-            gap_db = _db(points[-1].value - wanted)
-            if abs(gap_db) <= TOLERANCE_DB:
+            point = guide.measure(quantised, step, points[-1] if points else None, wanted)
+            points.append(point)
+            gap_db = _db(point.value - wanted)
+            if abs(gap_db) <= (TOLERANCE_DB if point.exact else SAMPLED_TOLERANCE_DB):
                 break
             low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
             if low > high:
                 break
             del quantised
             step = min(max(round(towards(wanted, points, guide.slope)), low), high)
-            enough = TRUSTED_DB if len(points) > 1 or guide.has_learnt else BLINDLY_TRUSTED_DB
             # At an end, the target may be beyond it.
             inside = low < step < high and not search.is_stale(step)
-            trusted = abs(gap_db) <= enough and inside
-        if step == LAST_STEP and points and points[-1].value > wanted:
+            last = inside and abs(gap_db) <= BLINDLY_TRUSTED_DB
+        if step == LAST_STEP and points[-1].value > wanted:
             best_db = _db(2 * math.log(peak) - points[-1].value)
             if target_db - best_db > TOLERANCE_DB:
                 reason = f"this codec reaches {best_db:.2f} dB for this picture; ask for less"
@@ -168,10 +174,9 @@ class Guide:
         codec, picture = search.codec, search.picture
         self.search, self.scale = search, Scale(codec)
         self.sample = Sample(codec, picture) if Sample.can_be_had(codec, picture) else None
-        self.insides: list[Area] = [] if self.sample is None else self.sample.insides
         self.sampled: Point | None = None
         self.slope = self.scale.slope(ERROR_SLOPE)
-        self.has_learnt = False
+        self.error_in_sample = TINY
 
     def first_step(self, wanted: float) -> int:
         picture = self.search.picture
@@ -181,21 +186,40 @@ class Guide:
         step = self.scale.step_for(wanted - usual, ERROR_EXPONENT)
         if self.sample is None:
             return step
-        value = math.log(max(self.sample.error(self.search, step), 1e-6))
-        self.sampled = Point(step, value)
+        value = math.log(max(self.sample.error(step), TINY))
+        self.sampled = Point(step, value, 0)
         # What the sample has of busyness more than its share, it has of errors.
         more = ERROR_ACTIVITY * math.log(self.sample.activity / activity_of(picture.pixels))
-        return _bounded(step + (wanted - value + more) / self.slope)
+        return _bounded(step + (wanted - value + more) / self.scale.slope(ERROR_EXPONENT))
 
-    def learn(self, step: int, of_cells: NDArray[np.float64]) -> None:
+    def measure(
+        self, quantised: Quantised, step: int, before: Point | None, wanted: float
+    ) -> Point:
+        """The error of this ŷ: of all of it, or what a sample says of a small step away."""
+        search, sample, y_hat = self.search, self.sample, quantised.latents.y_hat
+        if (
+            sample is not None
+            and before is not None
+            and before.exact
+            and before.analysis == search.analyses
+            and abs(_db(before.value - wanted)) <= TRUSTED_DB
+        ):
+            done = math.log(sample.error_in(y_hat, step) / self.error_in_sample)
+            return Point(step, before.value + done, search.analyses, exact=False)
+        error, inside = search.errors(y_hat, step, [] if sample is None else sample.insides)
+        if sample is not None:
+            self.error_in_sample = max(sample.mean(inside), TINY)
+            self._learn(step)
+        return Point(step, math.log(error), search.analyses)
+
+    def _learn(self, step: int) -> None:
         """From the sample's cells as they are in the whole, at another quality, the slope."""
-        if self.sample is None or self.sampled is None or self.has_learnt:
-            return
+        assert self.sampled is not None
         away = step - self.sampled.step
-        if abs(away) >= 2 * QUALITY_STEPS and self.search.analyses == 1:
-            done = math.log(max(self.sample.mean(of_cells), 1e-6)) - self.sampled.value
-            self.slope = _plausible(done / away, self.slope)
-            self.has_learnt = True
+        if abs(away) >= 3 * QUALITY_STEPS:
+            done = math.log(self.error_in_sample) - self.sampled.value
+            # Both were analysed for their own quality; from here on, only the gain changes.
+            self.slope = _plausible(done / away * (ERROR_SLOPE / ERROR_EXPONENT), self.slope)
 
 
 class Scale:
@@ -218,18 +242,23 @@ class Scale:
 
 def towards(wanted: float, points: list[Point], slope: float) -> float:
     """The next step, from what the last ones gave."""
+    secant = _secant(points) or _secant([replace(point, analysis=0) for point in points])
+    return points[-1].step + (wanted - points[-1].value) / _plausible(secant or slope, slope)
+
+
+def _secant(points: list[Point]) -> float | None:
+    """Slope from the last point to an earlier one of the same analysis."""
     last = points[-1]
     for other in reversed(points[:-1]):
-        # A secant over two neighbours is mostly rounding.
-        if abs(last.step - other.step) >= QUALITY_STEPS:
-            slope = _plausible((last.value - other.value) / (last.step - other.step), slope)
-            break
-    return last.step + (wanted - last.value) / slope
+        # Over two neighbours it would be mostly rounding.
+        if other.analysis == last.analysis and abs(last.step - other.step) >= QUALITY_STEPS:
+            return (last.value - other.value) / (last.step - other.step)
+    return None
 
 
 def _plausible(slope: float, usual: float) -> float:
     """A measured slope, unless it cannot be that of a picture."""
-    return slope if 0.4 < slope / usual < 2.5 else usual
+    return slope if 0.2 < slope / usual < 4 else usual
 
 
 def _activity(picture: Picture) -> float:
