@@ -10,18 +10,18 @@ again for a quality that is nearer still.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.files import FileCodec, colour_of
 from corelic.codecs.passes import Passes, Progress, Quantised, Start
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
 from corelic.codecs.tiling import Area
-from corelic.media import Picture
+from corelic.media import Picture, Samples
 
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
 STALE_STEPS = 10 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
@@ -73,34 +73,22 @@ class Search:
             self.started_at = step
         return passes.quantise(y, self.start, again=True)
 
-    def errors(
-        self, y_hat: Tensor, step: int, insides: list[Area]
-    ) -> tuple[float, NDArray[np.float64]]:
-        """Mean squared error over all samples, in units of the picture, and inside some cells."""
+    def error(self, y_hat: Tensor, step: int) -> float:
+        """Mean squared error over all samples, in units of the picture."""
+        total, picture = 0, self.picture
+        for area, part in self.parts(y_hat, step):
+            difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
+            total += int(np.square(difference, dtype=np.int64).sum())
+        # Of a perfect one, too, a logarithm is taken.
+        return max(total, 0.5) / picture.pixels.size
+
+    def parts(self, y_hat: Tensor, step: int) -> Iterator[tuple[Area, Samples]]:
+        """What ŷ decodes to, area by area."""
         picture = self.picture
         self.passes.expects("synthesis")
-        total, of_cells = 0, np.zeros(len(insides))
-        for area, part in self.codec.parts_of(
-            self.passes,
-            y_hat,
-            self._quality(step),
-            colour_of(picture),
-            (picture.height_px, picture.width_px),
-            picture.bit_depth,
-        ):
-            difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
-            squares = np.square(difference, dtype=np.int64)
-            total += int(squares.sum())
-            for number, inside in enumerate(insides):
-                rows, columns = (
-                    slice(own.start - tile.start, own.stop - tile.start)
-                    for own, tile in zip(inside, area, strict=True)
-                )
-                # Tiles consist of whole cells.
-                if 0 <= rows.start < len(part) and 0 <= columns.start < part.shape[1]:
-                    of_cells[number] = squares[rows, columns].mean()
-        # Of a perfect one, too, a logarithm is taken.
-        return max(total, 0.5) / picture.pixels.size, of_cells
+        size = picture.height_px, picture.width_px
+        quality, colour = self._quality(step), colour_of(picture)
+        return self.codec.parts_of(self.passes, y_hat, quality, colour, size, picture.bit_depth)
 
     def _quality(self, step: int) -> Tensor:
         return self.codec.quality_tensor(step / QUALITY_STEPS)

@@ -1,11 +1,11 @@
 """Encode to a size or to a PSNR: the quality is found, the file is an ordinary one.
 
     busyness of the picture ─► first guess ─┬─► analysis ─► y ─┬─ quantise ─► size, or PSNR
-    a sample of it, decoded ─► PSNR, slope ─┘                  └─ quantise at a better guess ─► …
+    for PSNRs, a sample of it, decoded ─────┘                  └─ quantise at a better guess ─► …
 
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
 lines in their logarithms. Sizes are those of real files: coding takes a thirtieth of the time.
-PSNRs are those of the decoded picture, but for a last small step, which goes where the sample says.
+PSNRs are those of the decoded picture, but for a last small step, which is not measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
-from corelic.codecs.passes import Progress, Quantised, silent
+from corelic.codecs.passes import Progress, silent
 from corelic.codecs.rate import QUALITY_STEPS
 from corelic.codecs.sample import Sample, activity_of
 from corelic.codecs.search import LAST_STEP, Search
@@ -28,11 +28,10 @@ from corelic.media.hidden import smooth_hidden
 
 TRIALS = 8  # quantisations of the whole picture, at most
 AIM, ENOUGH = 0.987, 0.974  # of a target size: where to go, where to stay
-TOLERANCE_DB, SAMPLED_TOLERANCE_DB = 0.045, 0.03
-TINY = 1e-6  # errors that have a logarithm
-# The last step need not be measured in all of the picture if it is this small: a sample says what it
-# did to a tenth of that, and slopes of other pictures are right to a quarter.
-TRUSTED_DB, BLINDLY_TRUSTED_DB = 0.3, 0.12
+TOLERANCE_DB = 0.045
+# The last step need not be measured if it is this small: the slopes of other pictures are right to a
+# quarter, a secant of this one's to a tenth.
+TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.12, 0.3
 # Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
 # RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
 # with a power of λ, a lesser one where the analysis stays what it was.
@@ -58,7 +57,6 @@ class Point:
     step: int
     value: float
     analysis: int
-    exact: bool = True  # else taken from a sample
 
 
 def encode_to_size(
@@ -132,8 +130,9 @@ def encode_to_psnr(
         search = Search(codec, picture, memory_bytes, progress)
         peak = float(np.iinfo(picture.pixels.dtype).max)
         wanted = 2 * math.log(peak) - target_db * math.log(10) / 10
-        guide = Guide(search)
-        step = guide.first_step(wanted)
+        scale = Scale(codec)
+        step = _first_step(search, scale, wanted)
+        slope = scale.slope(ERROR_SLOPE)
         points: list[Point] = []
         low, high = 0, LAST_STEP
         last = False  # whether the next quality is taken unmeasured
@@ -144,19 +143,20 @@ def encode_to_psnr(
                 low, high = 0, LAST_STEP
             if last or search.trials == TRIALS:
                 break
-            point = guide.measure(quantised, step, points[-1] if points else None, wanted)
-            points.append(point)
-            gap_db = _db(point.value - wanted)
-            if abs(gap_db) <= (TOLERANCE_DB if point.exact else SAMPLED_TOLERANCE_DB):
+            value = math.log(search.error(quantised.latents.y_hat, step))
+            points.append(Point(step, value, search.analyses))
+            gap_db = _db(value - wanted)
+            if abs(gap_db) <= TOLERANCE_DB:
                 break
             low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
             if low > high:
                 break
             del quantised
-            step = min(max(round(towards(wanted, points, guide.slope)), low), high)
+            step = min(max(round(towards(wanted, points, slope)), low), high)
             # At an end, the target may be beyond it.
             inside = low < step < high and not search.is_stale(step)
-            last = inside and abs(gap_db) <= BLINDLY_TRUSTED_DB
+            enough = TRUSTED_DB if _secant(points) is None else TRUSTED_WITH_SECANT_DB
+            last = inside and abs(gap_db) <= enough
         if step == LAST_STEP and points[-1].value > wanted:
             best_db = _db(2 * math.log(peak) - points[-1].value)
             if target_db - best_db > TOLERANCE_DB:
@@ -167,59 +167,19 @@ def encode_to_psnr(
         return Found(data, step, search.trials, search.analyses)
 
 
-class Guide:
-    """Where a PSNR may be found, from what is known of pictures in general, and of this one."""
-
-    def __init__(self, search: Search) -> None:
-        codec, picture = search.codec, search.picture
-        self.search, self.scale = search, Scale(codec)
-        self.sample = Sample(codec, picture) if Sample.can_be_had(codec, picture) else None
-        self.sampled: Point | None = None
-        self.slope = self.scale.slope(ERROR_SLOPE)
-        self.error_in_sample = TINY
-
-    def first_step(self, wanted: float) -> int:
-        picture = self.search.picture
-        depth = 2 * math.log(float(np.iinfo(picture.pixels.dtype).max) / 255)
-        activity = _activity(picture)
-        usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(activity) + depth
-        step = self.scale.step_for(wanted - usual, ERROR_EXPONENT)
-        if self.sample is None:
-            return step
-        value = math.log(max(self.sample.error(step), TINY))
-        self.sampled = Point(step, value, 0)
-        # What the sample has of busyness more than its share, it has of errors.
-        more = ERROR_ACTIVITY * math.log(self.sample.activity / activity_of(picture.pixels))
-        return _bounded(step + (wanted - value + more) / self.scale.slope(ERROR_EXPONENT))
-
-    def measure(
-        self, quantised: Quantised, step: int, before: Point | None, wanted: float
-    ) -> Point:
-        """The error of this ŷ: of all of it, or what a sample says of a small step away."""
-        search, sample, y_hat = self.search, self.sample, quantised.latents.y_hat
-        if (
-            sample is not None
-            and before is not None
-            and before.exact
-            and before.analysis == search.analyses
-            and abs(_db(before.value - wanted)) <= TRUSTED_DB
-        ):
-            done = math.log(sample.error_in(y_hat, step) / self.error_in_sample)
-            return Point(step, before.value + done, search.analyses, exact=False)
-        error, inside = search.errors(y_hat, step, [] if sample is None else sample.insides)
-        if sample is not None:
-            self.error_in_sample = max(sample.mean(inside), TINY)
-            self._learn(step)
-        return Point(step, math.log(error), search.analyses)
-
-    def _learn(self, step: int) -> None:
-        """From the sample's cells as they are in the whole, at another quality, the slope."""
-        assert self.sampled is not None
-        away = step - self.sampled.step
-        if abs(away) >= 3 * QUALITY_STEPS:
-            done = math.log(self.error_in_sample) - self.sampled.value
-            # Both were analysed for their own quality; from here on, only the gain changes.
-            self.slope = _plausible(done / away * (ERROR_SLOPE / ERROR_EXPONENT), self.slope)
+def _first_step(search: Search, scale: Scale, wanted: float) -> int:
+    """Where a PSNR may be found, by how busy the picture is, and then by a sample of it."""
+    codec, picture = search.codec, search.picture
+    depth = 2 * math.log(float(np.iinfo(picture.pixels.dtype).max) / 255)
+    usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(_activity(picture)) + depth
+    step = scale.step_for(wanted - usual, ERROR_EXPONENT)
+    if not Sample.can_be_had(codec, picture):
+        return step
+    sample = Sample(codec, picture)
+    # What the sample has of busyness more than its share, it has of errors.
+    more = ERROR_ACTIVITY * math.log(sample.activity / max(activity_of(picture.pixels), 1e-6))
+    lacks = wanted + more - math.log(sample.error(step))
+    return _bounded(step + lacks / scale.slope(ERROR_EXPONENT))
 
 
 class Scale:
