@@ -24,7 +24,7 @@ from corelic.codecs.tiling import Area
 from corelic.media import Picture, Samples
 
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
-STALE_STEPS = 10 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
+STALE_STEPS = 8 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
 NEAR_STEPS = 4 * QUALITY_STEPS  # how far hyper-latents do
 
 
