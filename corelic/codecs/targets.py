@@ -36,8 +36,8 @@ TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.12, 0.3
 # RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
 # with a power of λ, a lesser one where the analysis stays what it was.
 LAMBDA = 0.0155
-RATE_BPP, RATE_EXPONENT, RATE_SLOPE = 0.041, 0.53, 0.43
-ERROR, ERROR_ACTIVITY, ERROR_EXPONENT, ERROR_SLOPE = 2.3, 0.95, -0.55, -0.43
+RATE_BPP, RATE_EXPONENT, RATE_SLOPE = 0.038, 0.54, 0.44
+ERROR, ERROR_ACTIVITY, ERROR_EXPONENT, ERROR_SLOPE = 2.1, 0.99, -0.52, -0.42
 
 
 @dataclass(frozen=True, slots=True)
