@@ -10,7 +10,8 @@ what comes out may then differ by one, as tiles may.
 
 The second half is what an attacker sends: there checksums stop nothing, not even that of the
 symbols, which becomes what the decoder says it found. No file may take longer than twice what a
-sound one of as many pixels as are allowed takes, or 500 MB more than the idle process has, and no other exception may come out, not even a `BaseException`.
+sound one of as many pixels as are allowed takes, or 500 MB more than the idle process has, and no
+other exception may come out, not even a `BaseException`.
 Failures are kept under --out, and so is the file that was being decoded if the process dies.
 
 The format is written here a second time, from docs/format.md. Linux only, for its peak of memory.
