@@ -99,7 +99,8 @@ class GridBlock(Sums):
         value, gate = both[:gates], both[gates:]
         value.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         table = self.sigmoid.table * (self.project.snap.scale / self.value.scale)
-        gate = table.take(gate.clamp_(0, 2 * half - 1).long())
+        index = gate.clamp_(0, 2 * half - 1).to(torch.int32).view(-1)
+        gate = table.index_select(0, index).view(gate.shape)
         return whole(gate.mul_(value).add_(0.5))
 
     def check_sums(self, name: str) -> None:

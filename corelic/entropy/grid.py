@@ -31,7 +31,7 @@ from torch import Tensor, nn
 ACTIVATION_LIMIT = 2**15 - 1  # in units of the input's grid: 16 bits, symmetric
 WEIGHT_LIMIT = 2**15 - 1
 ACCUMULATOR_LIMIT = 2**53  # float64 holds every integer up to here
-PLANES_BYTES = 2**20  # summed at once by a depthwise convolution
+PLANES_BYTES = 2**21  # summed at once by a depthwise convolution
 HEADROOM = 2.0  # calibration sees a sample; activations may be this much larger before they clamp
 TABLE_FRACTION_BITS = 8  # lookup tables: arguments are multiples of 1/256 …
 TABLE_RANGE = 8  # … in [-8, 8)
