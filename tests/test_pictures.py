@@ -20,6 +20,7 @@ from tests.media.files import deep_png, file_bytes
 from tests.tiny import TINY_WEIGHTS
 
 SIZES = [(1, 1), (1, 500), (500, 1), (7, 3), (63, 65), (100, 257)]  # width, height
+LARGE = 2048, 1365
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<?xpacket begin=""?><x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 
@@ -114,7 +115,7 @@ def tiny_decode(data: bytes) -> Picture:
 
 @inks
 @every_kind
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", [*SIZES, LARGE], ids=str)
 def test_every_kind_and_size_comes_back(kind: Kind, size: tuple[int, int]) -> None:
     photo = photo_of(*size)
     expected = Picture.from_image(kind.make(photo))

@@ -3,6 +3,8 @@
 Exit codes: 0 done; 1 an error, in one sentence; 2 wrong usage; 130 and 143 interrupted.
 """
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -31,6 +33,10 @@ from corelic.cli import (
 )
 from corelic.errors import CorelicError, PictureWarning
 from corelic.jobs import show_error, show_warning
+
+GARBAGE_LOOKED_FOR = (
+    50_000  # every so many new objects; Python's 700 suit programs with few imports
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -92,6 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.showwarning = _show_warning
     # So that a temporary file is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if arguments is None:  # the process is ours
+        # What imports make stays: to look through it again and again, and once more at the end,
+        # takes half a second with torch.
+        gc.set_threshold(GARBAGE_LOOKED_FOR)
+        atexit.register(gc.freeze)
     try:
         try:
             app(given, prog_name="corelic")

@@ -139,7 +139,8 @@ class FileCodec(ImageCodec):
             passes.expects("analysis", "hyper_analysis", "hyper_synthesis", "context")
             at_step = self.quality_tensor(step / QUALITY_STEPS)
             y = passes.latents_of(partial(self.window, picture), at_step)
-            quantised = passes.quantise(passes.gain(y, at_step, into=y), at_step)
+            y = passes.gain(y, at_step, into=y)
+            quantised = passes.quantise(y, passes.start(y, at_step))
             return self.file_of(picture, step, quantised.latents.crc32, passes.words_of(quantised))
 
     @contextmanager

@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corelic.codecs.rate import NODES
-from corelic.entropy.grid import GridBlock, GridConv2d, Snap
+from corelic.entropy.blocks import GridBlock
+from corelic.entropy.grid import GridConv2d, Snap
+
+
+def _asinh(y: Tensor) -> Tensor:
+    """A fourth of the time of PyTorch's, which alone has a gradient at 0."""
+    if torch.is_grad_enabled():
+        return y.asinh()
+    return (y * y + 1).sqrt_().add_(y.abs()).log_().copysign_(y)
 
 
 class HyperAnalysis(nn.Module):
@@ -40,7 +48,7 @@ class HyperAnalysis(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         with torch.autocast(y.device.type, enabled=False):  # z is rounded: 8 bits are too few
             # Latents span three decades; their logarithms are what scales are made of.
-            x: Tensor = self.enter(torch.asinh(y))
+            x: Tensor = self.enter(_asinh(y))
             for block, reduce in zip(self.blocks, self.reduce, strict=True):
                 x = reduce(F.pixel_unshuffle(block(x), 2))
         return x

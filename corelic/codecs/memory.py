@@ -118,7 +118,8 @@ class Costs:
         of_step = -(-max(int(mask.sum()) for mask in context.masks(cell)) // latents)
         decode = 4 * m + m + 2 * features + of_step * (1 + 4 + 4)
         encode = decode + 2 * m  # symbols of all steps, in 16 bits: coding goes backwards
-        search = encode + 4 * m  # latents before any gain
+        # Latents before any gain; parameters of the first step.
+        search = encode + 4 * m + 5 * of_step
         self._held: dict[Work, int] = {
             "encode": encode * latents,
             "decode": decode * latents + 3 * pixels,

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.codecs.context.base import GaussianParameters
+from corelic.codecs.elements import StepElements
 from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
 from corelic.codecs.memory import Network, Plan, give_back
 from corelic.codecs.rate import nearest_node
@@ -25,8 +24,6 @@ from corelic.codecs.tiling import Area, Tile
 from corelic.entropy.coder import Decoder, Encoder, FrequencyTables, Segment
 
 Progress = Callable[[int, int], None]  # tiles done, of how many
-SELECTED = 2**22  # elements of the whole that are gathered at once
-POSITIONS_KEPT = 4  # of steps or tiles
 
 
 def silent(done: int, total: int) -> None:
@@ -53,6 +50,20 @@ class Quantised:
     node: Tensor
     symbols: Tensor
     indexes: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """What quantising begins with: hyper-latents, and what follows from them alone.
+
+    hyper  (1, F, h, w) int16, in units of their grid
+    first  of each tile, the parameters of the parts of the first step; empty until they are known
+    """
+
+    z_hat: Tensor
+    node: Tensor
+    hyper: Tensor
+    first: list[list[GaussianParameters]]
 
 
 class Passes:
@@ -97,23 +108,37 @@ class Passes:
             into[area] = self.codec.gained(y[area], quality)
         return into
 
-    def quantise(self, y: Tensor, quality: Tensor) -> Quantised:
-        """y (1, M, h, w) with its gain; becomes ŷ in place."""
+    def start(self, y: Tensor, quality: Tensor) -> Start:
+        """y (1, M, h, w) with its gain."""
         node = nearest_node(quality)
         z_hat = (self._hyper_latents(y) + 0.5).floor().double()
-        hyper = self._hyper_features(z_hat, node)
+        return Start(z_hat, node, self._hyper_features(z_hat, node), [])
+
+    def quantise(self, y: Tensor, start: Start, *, again: bool = False) -> Quantised:
+        """y (1, M, h, w) with its gain; becomes ŷ in place.
+
+        again  whether `start` is to serve again, for a gain that is hardly another: the first step
+               looks at nothing else
+        """
         symbols = torch.empty(y.shape[1:], dtype=torch.int16, device=self.device)
         indexes = torch.empty(y.shape[1:], dtype=torch.uint8, device=self.device)
+        known = list(start.first)
         for step in range(self.codec.context.steps):
-            for tile in self._tiles("context"):
-                positions, index, mean = self._parameters(step, tile, hyper, y)
+            for number, tile in enumerate(self._tiles("context")):
                 area = tile.inner(self.cell_latents)
-                symbol = (take(y[0], area, positions).double() - mean + 0.5).floor()
-                put(y[0], area, positions, symbol + mean)
-                put(symbols, area, positions, symbol)
-                put(indexes, area, positions, index)
-            self._refine(step, hyper, y)
-        return Quantised(Latents(z_hat, y), node, symbols, indexes)
+                if step == 0 and known:
+                    found = known[number]
+                else:
+                    found = self._parameters(step, tile, start.hyper, y)
+                if step == 0 and again and not known:
+                    start.first.append([each.narrow() for each in found])
+                for part, coded in zip(self.steps.parts(step), found, strict=True):
+                    symbol = (part.of(y[0], area).double() - coded.mean + 0.5).floor()
+                    part.put(y[0], area, symbol + coded.mean)
+                    part.put(symbols, area, symbol)
+                    part.put(indexes, area, coded.scale_index)
+            self._refine(step, start.hyper, y)
+        return Quantised(Latents(start.z_hat, y), start.node, symbols, indexes)
 
     def words_of(self, quantised: Quantised) -> bytes:
         """The entropy-coded stream."""
@@ -133,19 +158,20 @@ class Passes:
         """The other way; PayloadError if the stream does not fit."""
         spec, node = self.codec.spec, nearest_node(quality)
         z_hat = self._whole(spec.hyper_channels, self.cell_hyper, torch.float64)
-        found = stream.decode(self._hyper_rows(node), self.tables.hyper)
-        z_hat.copy_(torch.from_numpy(found).to(self.device).view(z_hat.shape))
+        z_symbols = stream.decode(self._hyper_rows(node), self.tables.hyper)
+        z_hat.copy_(torch.from_numpy(z_symbols).to(self.device).view(z_hat.shape))
         hyper = self._hyper_features(z_hat, node)
         y_hat = self._whole(spec.transform.latent_channels, self.cell_latents, torch.float32)
         indexes = torch.empty(y_hat.shape[1:], dtype=torch.uint8, device=self.device)
         for step in range(self.codec.context.steps):
             for tile in self._tiles("context"):
-                positions, index, mean = self._parameters(step, tile, hyper, y_hat)
                 area = tile.inner(self.cell_latents)
-                put(y_hat[0], area, positions, mean)
-                put(indexes, area, positions, index)
-            found = stream.decode(self.steps.select(step, indexes), self.tables.latent)
-            self.steps.add(step, y_hat[0], torch.from_numpy(found))
+                found = self._parameters(step, tile, hyper, y_hat)
+                for part, coded in zip(self.steps.parts(step), found, strict=True):
+                    part.put(y_hat[0], area, coded.mean)
+                    part.put(indexes, area, coded.scale_index)
+            values = stream.decode(self.steps.select(step, indexes), self.tables.latent)
+            self.steps.add(step, y_hat[0], torch.from_numpy(values))
             self._refine(step, hyper, y_hat)
         stream.finish()
         return Latents(z_hat, y_hat)
@@ -176,39 +202,39 @@ class Passes:
 
     def _parameters(
         self, step: int, tile: Tile, hyper: Tensor, y: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As coded, of a step's elements in a tile: where they are in it, scale index and mean."""
-        dense = self.codec.context.parameters_for(step, *self._seen(tile, hyper, y))
-        crop, positions = self._elements(step, tile)
-        index, mean = (take(part[0], crop, positions) for part in (dense.scale_index, dense.mean))
-        coded = GaussianParameters(index, mean).on_grid()
-        return positions, coded.scale_index, coded.mean
+    ) -> list[GaussianParameters]:
+        """As coded, of a step's elements in a tile, part by part."""
+        seen, area = self._seen(tile, hyper, y), tile.crop(self.cell_latents)
+        if self.codec.context.lattices(step) is None:
+            dense = [self.codec.context.parameters_for(step, *seen)]
+        else:
+            dense = self.codec.context.lattice_parameters(step, *seen)
+        coded = []
+        for part, found in zip(self.steps.parts(step), dense, strict=True):
+            index, mean = (part.within(each[0], area) for each in (found.scale_index, found.mean))
+            coded.append(GaussianParameters(index, mean).on_grid())
+        return coded
 
     def _refine(self, step: int, hyper: Tensor, y: Tensor) -> None:
         """ŷ of a step, in place, once all of it is there."""
         if not self.codec.context.refines:
             return
-        found = []
+        parts, found = self.steps.parts(step), []
         for tile in self._tiles("context"):
-            dense = self.codec.refined(step, *self._seen(tile, hyper, y))
-            crop, positions = self._elements(step, tile)
-            found.append(take(dense[0], crop, positions).to(y.dtype))
+            dense = self.codec.refined(step, *self._seen(tile, hyper, y))[0]
+            area = tile.crop(self.cell_latents)
+            found.append([part.of(dense, area).to(y.dtype) for part in parts])
         # Only now: a tile's surroundings must not be refined before it.
         for tile, values in zip(self.plan.tiles["context"], found, strict=True):
-            _, positions = self._elements(step, tile)
-            put(y[0], tile.inner(self.cell_latents), positions, values)
+            area = tile.inner(self.cell_latents)
+            for part, refined in zip(parts, values, strict=True):
+                part.put(y[0], area, refined)
 
     def _seen(self, tile: Tile, hyper: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Hyper features and latents around a tile, as the context takes them."""
         window = at(tile.window(self.cell_latents))
         features = hyper[window].double().mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
         return features, y[window].double()
-
-    def _elements(self, step: int, tile: Tile) -> tuple[Area, Tensor]:
-        """Where a tile is in its window, and a step's elements in it."""
-        rows, columns = tile.crop(self.cell_latents)
-        positions = self.steps.positions(step, rows.stop - rows.start, columns.stop - columns.start)
-        return (rows, columns), positions
 
     def _hyper_rows(self, node: Tensor) -> NDArray[np.uint16]:
         """Table of each hyper-latent, flattened: one per rate node and channel."""
@@ -231,62 +257,6 @@ class Passes:
         return torch.zeros(shape, dtype=dtype, device=self.device)
 
 
-class StepElements:
-    """Which elements of latents (M, h, w) each step decodes, in order: row-major over all three."""
-
-    def __init__(self, codec: LearnedImageCodec, cell_latents: int, device: torch.device) -> None:
-        # A cell's elements are every cell's.
-        shape = (1, codec.spec.transform.latent_channels, cell_latents, cell_latents)
-        self.masks = [mask.to(device) for mask in codec.context.masks(torch.Size(shape))]
-        # Indexes are eight times as large as the masks they come from, and few are used at a time.
-        self.of_channels = lru_cache(maxsize=POSITIONS_KEPT)(self._of_channels)
-
-    def positions(self, step: int, rows: int, columns: int) -> Tensor:
-        """(n,) of a step's elements in flattened latents (M, rows, columns) of whole cells."""
-        return self.of_channels(step, 0, len(self.masks[step]), rows, columns)
-
-    def select(self, step: int, whole: Tensor) -> NDArray[Any]:
-        """A step's elements of `whole` (M, h, w)."""
-        found = [part.view(-1)[where] for part, where in self._parts(step, whole)]
-        array: NDArray[Any] = torch.cat(found).cpu().numpy()
-        return array
-
-    def add(self, step: int, whole: Tensor, values: Tensor) -> None:
-        """Adds `values` (n,) to a step's elements of `whole` (M, h, w)."""
-        first = 0
-        for part, where in self._parts(step, whole):
-            last = first + where.numel()
-            part.view(-1)[where] += values[first:last].to(whole.device, whole.dtype)
-            first = last
-
-    def _parts(self, step: int, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Some channels at a time, and where the step's elements are in them."""
-        channels, rows, columns = whole.shape
-        count = max(SELECTED // (rows * columns), 1)
-        for first in range(0, channels, count):
-            last = min(first + count, channels)
-            yield whole[first:last], self.of_channels(step, first, last, rows, columns)
-
-    def _of_channels(self, step: int, first: int, last: int, rows: int, columns: int) -> Tensor:
-        mask = self.masks[step][first:last]
-        repeats = (1, rows // mask.shape[1], columns // mask.shape[2])
-        return mask.repeat(repeats).flatten().nonzero().squeeze(1)
-
-
 def at(area: Area) -> tuple[slice, slice, slice, slice]:
     """Of (N, C, h, w), in all channels."""
     return (slice(None), slice(None), *area)
-
-
-def take(whole: Tensor, area: Area, positions: Tensor) -> Tensor:
-    """(n,) elements of an area of `whole` (C, h, w); `positions` count in the area, flattened."""
-    return whole[:, *area].reshape(-1)[positions]
-
-
-def put(whole: Tensor, area: Area, positions: Tensor, values: Tensor) -> None:
-    """The inverse of `take`."""
-    part = whole[:, *area]
-    flat = part.reshape(-1)  # a view where the area is the whole
-    flat[positions] = values.to(whole.dtype)
-    if flat.data_ptr() != part.data_ptr():
-        part.copy_(flat.view(part.shape))

@@ -47,8 +47,10 @@ class RateTable(nn.Module):
 
     def __init__(self, start: Tensor) -> None:
         super().__init__()
-        rows = start if start.dim() == 2 else start.expand(NODES, -1)
-        self.rows = nn.Parameter(rows.clone())
+        # Not a clone of what was expanded: on the meta device, where weights are loaded, that makes
+        # torch import a computer algebra system, which takes longer than all else.
+        rows = torch.empty(NODES, start.shape[-1], dtype=start.dtype, device=start.device)
+        self.rows = nn.Parameter(rows.copy_(start))
 
     def forward(self, quality: Tensor) -> Tensor:
         position = (quality * ((NODES - 1) / QUALITY_MAX)).clamp(0, NODES - 1)

@@ -22,7 +22,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from corelic.codecs import spec_json
 from corelic.codecs.base import CodecSpec
@@ -129,7 +129,7 @@ def unpack(data: bytes, source: str) -> Weights:
         if rows != {kind: table.size.size for kind, table in tables.items()}:
             raise ValueError(f"it needs {rows} frequency tables")
         _check(codec, tensors)
-        codec.to_empty(device="cpu")
+        _allocate(codec)
         _place(codec, tensors, dict(json.loads(metadata.get("grids", ""))))
         grid.check_bounds(codec.parsing_path)
     except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
@@ -268,6 +268,15 @@ def _check(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} exceeds ±{LOG_GAIN_MAX}")
         if name.endswith(".scale") and not bool((found > 0).all()):
             raise ValueError(f"{name} is not positive")
+
+
+def _allocate(codec: LearnedImageCodec) -> None:
+    """What `to_empty` does, which makes torch import a computer algebra system first."""
+    for module in codec.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(torch.empty(parameter.shape, dtype=parameter.dtype)))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
 
 
 def _place(codec: LearnedImageCodec, tensors: dict[str, Tensor], grids: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ which trains with integers; ours trains in float and quantises afterwards, with 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 ACTIVATION_LIMIT = 2**15 - 1  # in units of the input's grid: 16 bits, symmetric
 WEIGHT_LIMIT = 2**15 - 1
 ACCUMULATOR_LIMIT = 2**53  # float64 holds every integer up to here
+PLANES_BYTES = 2**21  # summed at once by a depthwise convolution
 HEADROOM = 2.0  # calibration sees a sample; activations may be this much larger before they clamp
 TABLE_FRACTION_BITS = 8  # lookup tables: arguments are multiples of 1/256 …
 TABLE_RANGE = 8  # … in [-8, 8)
@@ -48,23 +50,29 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.conv2d(x, weight, bias)
 
 
-def shifted_sums(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def shifted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Depthwise convolution with zero padding, as a sum of shifted planes.
 
-    x (N, C, h, w), weight (C, 1, k, k), k odd. For float64 this is 8 times faster than PyTorch's
+    x (N, C, h, w), weight (C, 1, k, k), k odd. For float64 this is 16 times faster than PyTorch's
     depthwise kernel on CPUs, and on the grid every order of summation gives the same bits.
     """
-    size = weight.shape[-1]
-    *_, height, width = x.shape
-    padded = F.pad(x, (size // 2,) * 4)
-    total = torch.zeros_like(x)
-    if bias is not None:
-        total = total + bias[:, None, None]
-    for row in range(size):
-        for column in range(size):
-            window = padded[:, :, row : row + height, column : column + width]
-            total.addcmul_(window, weight[:, 0, row, column][:, None, None])
-    return total
+    size, (count, channels, height, width) = weight.shape[-1], x.shape
+    reach, row = size // 2, width + size - 1
+    total = torch.empty((count, channels, height * row), dtype=x.dtype, device=x.device)
+    # A few channels at a time: their planes stay in a core's cache while the taps go over them.
+    few = max(PLANES_BYTES // (count * height * row * x.element_size()), 1)
+    for first in range(0, channels, few):
+        own = slice(first, first + few)
+        # Rows end to end, with what pads them: a shift is one run. One more row, for its end.
+        padded = F.pad(x[:, own], (reach, reach, reach, reach + 1)).flatten(2)
+        part, start = total[:, own], bias[own, None]
+        for down in range(size):
+            for right in range(size):
+                offset = down * row + right
+                window = padded[:, :, offset : offset + height * row]
+                torch.addcmul(start, window, weight[own, 0, down, right, None], out=part)
+                start = part
+    return total.view(count, channels, height, row)[..., :width]
 
 
 class Snap(nn.Module):
@@ -226,35 +234,18 @@ class GridTable(nn.Module):
         return torch.take(self.table, index.add_(half).long())
 
 
-class GridBlock(nn.Module):
-    """Depthwise-separable residual block, then a gated residual one; (N, C, h, w) to the same.
+class Sums(nn.Module, ABC):
+    """A module that adds to an accumulator in place what its layers alone would add afterwards."""
 
-    x ─┬─► 1×1 ─► leaky ─► k×k depthwise ─► 1×1 ─► + ─┬─► 1×1 ─► u · sigmoid(v) ─► 1×1 ─► + ─►
-       └───────────────────────────────────────────┘  └─────────────────────────────────┘
-    """
+    @abstractmethod
+    def check_sums(self, name: str) -> None:
+        """OverflowError if a sum could leave 2**53, and so depend on its order."""
 
-    def __init__(self, channels: int, kernel_size: int, gate_channels: int) -> None:
-        super().__init__()
-        self.stream = Snap()
-        self.mix = GridConv2d(channels, channels)
-        self.spread = GridConv2d(channels, channels, kernel_size, groups=channels)
-        self.join = GridConv2d(channels, channels)
-        self.gated_stream = Snap()
-        self.expand = GridConv2d(channels, 2 * gate_channels)
-        self.sigmoid = GridTable(torch.sigmoid)
-        self.value = Snap()
-        self.project = GridConv2d(gate_channels, channels)
-        nn.init.zeros_(self.join.weight)
-        nn.init.zeros_(self.project.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stream(x)
-        # The slope is a power of two, so that the product stays on a grid.
-        x = x + self.join(self.spread(F.leaky_relu(self.mix(x), 0.125)))
-        x = self.gated_stream(x)
-        value, gate = self.expand(x).chunk(2, dim=1)
-        branch: Tensor = self.project(self.value(value) * self.sigmoid(gate))
-        return x + branch
+def require_exact(name: str, unit: float, *largest: float) -> None:
+    """OverflowError unless a sum of such magnitudes, all multiples of `unit`, is exact."""
+    if not sum(largest) / unit < ACCUMULATOR_LIMIT:
+        raise OverflowError(f"{name} can reach {sum(largest) / unit:.3g}, beyond 2**53")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,4 +286,7 @@ def check_bounds(root: nn.Module) -> list[AccumulatorBound]:
             if not bound < ACCUMULATOR_LIMIT:
                 raise OverflowError(f"{name} can reach {bound:.3g}, beyond 2**53")
             bounds.append(AccumulatorBound(name, math.log2(max(bound, 1.0))))
+    for name, module in root.named_modules():
+        if isinstance(module, Sums):
+            module.check_sums(name)
     return bounds

@@ -43,6 +43,20 @@ def test_help_does_not_wait_for_torch() -> None:
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
+def test_encoding_and_decoding_import_nothing_slow_that_they_do_not_need() -> None:
+    """Of these, torch imports sympy for some operations on tensors without numbers."""
+    code = """
+import sys, numpy, corelic
+from corelic.media import Picture
+data = corelic.encode(Picture(numpy.zeros((8, 8, 3), numpy.uint8)), device="cpu")
+corelic.decode(data, device="cpu")
+slow = {"sympy", "scipy", "torchvision", "compressai", "matplotlib", "av"} & set(sys.modules)
+sys.exit(", ".join(slow))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
 def test_version(corelic: Program) -> None:
     assert corelic("--version").stdout.decode() == f"corelic {api.__version__}\n"
 

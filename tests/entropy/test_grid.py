@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from corelic.entropy import grid
+from corelic.entropy.blocks import GridBlock
 from corelic.entropy.grid import (
     ACTIVATION_LIMIT,
     HEADROOM,
     TABLE_RANGE,
-    GridBlock,
     GridConv2d,
     GridLinear,
     GridTable,

@@ -14,7 +14,7 @@ an input and a head for each step, heads evaluated only at the phase they decode
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,10 @@ from corelic.codecs.context.base import (
     INDEX_UNIT,
     ContextModel,
     GaussianParameters,
+    Lattice,
 )
-from corelic.entropy.grid import GridBlock, GridConv2d
+from corelic.entropy.blocks import GridBlock, exact_product
+from corelic.entropy.grid import GridConv2d
 
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))  # (row, column) of the 2×2 lattice
 # ORDER[step][quarter] is the phase at which the quarter is decoded.
@@ -77,39 +79,73 @@ class Quarters(ContextModel):
 
     def masks(self, shape: torch.Size) -> list[Tensor]:
         masks = torch.zeros((self.steps, *shape[1:]), dtype=torch.bool)
-        for step, phases in enumerate(ORDER):
-            for quarter, phase in enumerate(phases):
-                row, column = PHASES[phase]
-                masks[step, self.channels_of(quarter), row::2, column::2] = True
+        for step, mask in enumerate(masks):
+            for lattice in self.lattices(step):
+                lattice.of(mask)[:] = True
         return list(masks)
 
-    def channels_of(self, quarter: int) -> slice:
-        return slice(quarter * self.quarter, (quarter + 1) * self.quarter)
+    def lattices(self, step: int) -> tuple[Lattice, ...]:
+        return tuple(self._lattice(quarter, phase) for quarter, phase in enumerate(ORDER[step]))
+
+    def _lattice(self, quarter: int, phase: int) -> Lattice:
+        channels = slice(quarter * self.quarter, (quarter + 1) * self.quarter)
+        return Lattice(channels, *PHASES[phase], 2)
 
     def earlier(self, step: int, decoded: Tensor) -> Tensor:
         """As the base class has it, without building masks."""
         known = decoded.clone()
-        for phases in ORDER[step:]:
-            for quarter, phase in enumerate(phases):
-                row, column = PHASES[phase]
-                known[:, self.channels_of(quarter), row::2, column::2] = 0
+        for later in range(step, self.steps):
+            for lattice in self.lattices(later):
+                lattice.of(known)[:] = 0
         return known
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
-        with torch.autocast(hyper.device.type, enabled=False):
-            features = hyper
-            if step > 0:
-                features = hyper + self.inputs[step - 1](self.earlier(step, decoded))
-        features = self.trunk(features)
         index, mean = torch.zeros_like(decoded), torch.zeros_like(decoded)
+        parts = self.lattice_parameters(step, hyper, decoded)
+        for lattice, part in zip(self.lattices(step), parts, strict=True):
+            lattice.of(index)[:] = part.scale_index
+            lattice.of(mean)[:] = part.mean
+        return GaussianParameters(index, mean)
+
+    def lattice_parameters(
+        self, step: int, hyper: Tensor, decoded: Tensor
+    ) -> list[GaussianParameters]:
+        features: Tensor = self.trunk(self._features(step, hyper, decoded))
         heads = self.heads[step]
         assert isinstance(heads, nn.ModuleList)
+        found = []
         with torch.autocast(hyper.device.type, enabled=False):
-            for quarter, phase in enumerate(ORDER[step]):
-                row, column = PHASES[phase]
-                part = features[:, :, row::2, column::2].contiguous()
-                part_index, part_mean = heads[quarter](part).chunk(2, dim=1)
-                channels = self.channels_of(quarter)
-                index[:, channels, row::2, column::2] = part_index * INDEX_UNIT + INDEX_START
-                mean[:, channels, row::2, column::2] = part_mean
-        return GaussianParameters(index, mean)
+            for head, lattice in zip(heads, self.lattices(step), strict=True):
+                assert isinstance(head, GridConv2d)
+                part = replace(lattice, channels=slice(None)).of(features)
+                index, mean = at_lattice(head, part).chunk(2, dim=1)
+                found.append(GaussianParameters(index * INDEX_UNIT + INDEX_START, mean))
+        return found
+
+    def _features(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
+        if step == 0:
+            return hyper
+        layer = self.inputs[step - 1]
+        assert isinstance(layer, GridConv2d)
+        if layer.weight_bits is None:
+            with torch.autocast(hyper.device.type, enabled=False):
+                added: Tensor = layer(self.earlier(step, decoded))
+                return hyper + added
+        # Exact sums may leave out zeros: at each phase, no more than `step` quarters are known.
+        features = torch.empty_like(hyper)
+        for phase, (row, column) in enumerate(PHASES):
+            known = [self._lattice(ORDER[earlier].index(phase), phase) for earlier in range(step)]
+            values = torch.cat([lattice.of(decoded) for lattice in known], 1)
+            weight = torch.cat([layer.weight[:, lattice.channels] for lattice in known], 1)
+            every = Lattice(slice(None), row, column, 2)
+            sums = exact_product(weight, layer.bias, values, layer.snap)
+            torch.add(every.of(hyper), sums, out=every.of(features))
+        return features
+
+
+def at_lattice(layer: GridConv2d, x: Tensor) -> Tensor:
+    """A 1×1 layer at strided positions, (N, C, h, w) -> (N, O, h, w)."""
+    if layer.weight_bits is None:
+        y: Tensor = layer(x.contiguous())
+        return y
+    return exact_product(layer.weight, layer.bias, x, layer.snap)

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corelic.codecs.rate import RateTable
+from corelic.codecs.transforms.depthwise_inference import analyse, synthesise
 from corelic.entropy.grid import pointwise
 
 PATCH = 8  # side of the first patch, in pixels: the DCT's
@@ -94,6 +95,11 @@ def dct_matrix() -> Tensor:
 def channels_last(x: Tensor) -> Tensor:
     """Laid out so that a 1×1 convolution is one matrix product: 2.6 times faster on CPUs."""
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def needs_layers(x: Tensor) -> bool:
+    """Layer by layer is how gradients are found, and how autocast knows what to cast."""
+    return torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
 
 
 class Pointwise(nn.Module):
@@ -180,6 +186,13 @@ class DepthwiseAnalysis(nn.Module):
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """quality (N,) in [0, 100] -> y (N, M, H/16, W/16), in units of pixel values."""
+        if not needs_layers(x):
+            return torch.stack(
+                [
+                    analyse(self, one - LEVEL, rate, patch=PATCH)
+                    for one, rate in zip(x, quality[:, None], strict=True)
+                ]
+            )
         x = self.patches.forward_float32(channels_last(F.pixel_unshuffle(x - LEVEL, PATCH)))
         x = self.fine(x, quality)
         x = self.reduce.forward_float32(channels_last(F.pixel_unshuffle(x, 2)))
@@ -200,6 +213,13 @@ class DepthwiseSynthesis(nn.Module):
 
     def forward(self, y_hat: Tensor, quality: Tensor) -> Tensor:
         """quality (N,) in [0, 100] -> x_hat (N, 3, 16h, 16w), not clamped."""
+        if not needs_layers(y_hat):
+            return LEVEL + torch.stack(
+                [
+                    synthesise(self, one, rate, patch=PATCH)
+                    for one, rate in zip(y_hat, quality[:, None], strict=True)
+                ]
+            )
         x = self.coarse(channels_last(y_hat), quality)
         x = F.pixel_shuffle(self.extend.forward_float32(x), 2)
         x = self.fine(channels_last(x), quality)

@@ -1,0 +1,94 @@
+"""One picture, quantised at one quality after another: what a search for a target is made of.
+
+    picture ─ analysis ─► y ─ gain of a quality ─► hyper-latents ─► steps of the context ─► ŷ
+
+The analysis depends on the quality, too, but weakly: of the latents that it finds for one quality,
+those of a few units more or less are made by another gain. So it runs once for a good guess, and
+again only where that proves bad. Hyper-latents, and with them the first step of the context, serve
+again for a quality that is nearer still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from corelic.codecs.files import FileCodec, colour_of
+from corelic.codecs.passes import Passes, Progress, Quantised, Start
+from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
+from corelic.codecs.tiling import Area
+from corelic.media import Picture, Samples
+
+LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
+STALE_STEPS = 8 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
+NEAR_STEPS = 4 * QUALITY_STEPS  # how far hyper-latents do
+
+
+class Search:
+    """One picture, analysed where the search is, quantised wherever it goes."""
+
+    def __init__(
+        self, codec: FileCodec, picture: Picture, memory_bytes: int, progress: Progress
+    ) -> None:
+        self.codec, self.picture = codec, picture
+        size = picture.width_px, picture.height_px
+        self.passes: Passes = codec.passes(*size, "search", memory_bytes, progress)
+        self.latents: Tensor | None = None
+        self.start: Start | None = None
+        self.analysed_at = self.started_at = 0
+        self.trials = self.analyses = 0
+
+    def analyse(self, step: int) -> Tensor:
+        """Latents (1, M, h, w) before any gain, such as serve at this quality."""
+        if self.is_stale(step):
+            self.latents = None
+        if self.latents is None:
+            self.start = None
+            read, quality = partial(self.codec.window, self.picture), self._quality(step)
+            self.passes.expects("analysis")
+            self.latents = self.passes.latents_of(read, quality)
+            self.analysed_at = step
+            self.analyses += 1
+        return self.latents
+
+    def is_stale(self, step: int) -> bool:
+        """Whether another analysis is due; for the smallest file, it always is."""
+        return abs(step - self.analysed_at) > (STALE_STEPS if step > 0 else 0)
+
+    def quantise(self, step: int) -> Quantised:
+        latents, passes, quality = self.analyse(step), self.passes, self._quality(step)
+        near = abs(step - self.started_at) <= (NEAR_STEPS if step > 0 else 0)
+        if self.start is not None and not (near and self.start.node.equal(nearest_node(quality))):
+            self.start = None
+        first = ("hyper_analysis", "hyper_synthesis") if self.start is None else ()
+        passes.expects(*first, "context")
+        self.trials += 1
+        y = passes.gain(latents, quality, into=torch.empty_like(latents))
+        if self.start is None:
+            self.start = passes.start(y, quality)
+            self.started_at = step
+        return passes.quantise(y, self.start, again=True)
+
+    def error(self, y_hat: Tensor, step: int) -> float:
+        """Mean squared error over all samples, in units of the picture."""
+        total, picture = 0, self.picture
+        for area, part in self.parts(y_hat, step):
+            difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
+            total += int(np.square(difference, dtype=np.int64).sum())
+        # Of a perfect one, too, a logarithm is taken.
+        return max(total, 0.5) / picture.pixels.size
+
+    def parts(self, y_hat: Tensor, step: int) -> Iterator[tuple[Area, Samples]]:
+        """What ŷ decodes to, area by area."""
+        picture = self.picture
+        self.passes.expects("synthesis")
+        size = picture.height_px, picture.width_px
+        quality, colour = self._quality(step), colour_of(picture)
+        return self.codec.parts_of(self.passes, y_hat, quality, colour, size, picture.bit_depth)
+
+    def _quality(self, step: int) -> Tensor:
+        return self.codec.quality_tensor(step / QUALITY_STEPS)

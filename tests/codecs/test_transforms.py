@@ -1,0 +1,48 @@
+"""Transforms with and without gradients: two ways through the same networks."""
+
+import pytest
+import torch
+
+from corelic.codecs import store
+from corelic.codecs.transforms import depthwise
+from corelic.codecs.transforms.depthwise import DepthwiseSpec
+from tests.tiny import rouse
+
+SPEC = DepthwiseSpec(
+    channels=24, latent_channels=32, analysis_blocks=(2, 1), synthesis_blocks=(1, 2)
+)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 48), (160, 144)], ids=str)
+def test_without_gradients_the_numbers_are_the_same(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    analysis, synthesis = SPEC.build_analysis(), SPEC.build_synthesis()
+    SPEC.start(analysis, synthesis, torch.rand(2, 3, 64, 64))
+    for part in (analysis, synthesis):
+        rouse(part)
+    x, quality = torch.rand(2, 3, *size), torch.tensor([10.0, 73.0])
+    layered_y = analysis(x, quality)
+    layered_x = synthesis(layered_y, quality)
+    assert layered_y.requires_grad
+    assert layered_x.shape == x.shape
+    monkeypatch.setattr("corelic.codecs.transforms.depthwise_inference.POSITIONS", 50)
+    with torch.no_grad():
+        y = analysis(x, quality)
+        # Float32's rounding, of sums of hundreds.
+        torch.testing.assert_close(y, layered_y.detach(), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            synthesis(layered_y, quality), layered_x.detach(), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_swift_gives_the_same_latents_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = store.by_name("swift").codec
+    torch.manual_seed(1)
+    x, quality = torch.rand(1, 3, 64, 128), torch.tensor([42.0])
+    with torch.no_grad():
+        y, x_hat = codec.analysis(x, quality), codec.synthesis(codec.analysis(x, quality), quality)
+        monkeypatch.setattr(depthwise, "needs_layers", lambda x: True)
+        torch.testing.assert_close(y, codec.analysis(x, quality), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(x_hat, codec.synthesis(y, quality), rtol=1e-4, atol=1e-4)
