@@ -63,6 +63,7 @@ class GridBlock(Sums):
         branch: Tensor = self.project(self.value(value) * self.sigmoid(gate))
         return x + branch
 
+    @torch.no_grad()  # what is floored has no gradient
     def _exact(self, x: Tensor) -> Tensor:
         """x (C, h, w) float64. Names of values say in whose units they are whole numbers."""
         of_gated = self._spread(x)

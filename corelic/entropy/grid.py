@@ -50,8 +50,9 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.conv2d(x, weight, bias)
 
 
+@torch.no_grad()  # its inputs were floored: they have no gradient to pass on
 def shifted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Depthwise convolution with zero padding, as a sum of shifted planes.
+    """Depthwise convolution with zero padding, as a sum of shifted planes; exact layers' only.
 
     x (N, C, h, w), weight (C, 1, k, k), k odd. For float64 this is 16 times faster than PyTorch's
     depthwise kernel on CPUs, and on the grid every order of summation gives the same bits.

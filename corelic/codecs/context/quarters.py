@@ -131,7 +131,13 @@ class Quarters(ContextModel):
             with torch.autocast(hyper.device.type, enabled=False):
                 added: Tensor = layer(self.earlier(step, decoded))
                 return hyper + added
-        # Exact sums may leave out zeros: at each phase, no more than `step` quarters are known.
+        return self._exact_features(layer, step, hyper, decoded)
+
+    @torch.no_grad()  # what is floored has no gradient
+    def _exact_features(
+        self, layer: GridConv2d, step: int, hyper: Tensor, decoded: Tensor
+    ) -> Tensor:
+        """The same sums without their zeros: at each phase, `step` quarters are known at most."""
         features = torch.empty_like(hyper)
         for phase, (row, column) in enumerate(PHASES):
             known = [self._lattice(ORDER[earlier].index(phase), phase) for earlier in range(step)]

@@ -52,7 +52,9 @@ class Estimates(nn.Module):
 
 def test_the_loss_is_nothing_where_there_is_nothing_to_undo(tiny: LearnedVictim) -> None:
     clean = crops(1, 2, 32)
-    assert red_loss(Estimates(torch.zeros(())), tiny, Pairs(clean, clean), draws()).item() == 0
+    loss = red_loss(Estimates(torch.zeros(())), tiny, Pairs(clean, clean), draws())
+    # With gradients and without, libraries may sum in another order.
+    assert loss.item() < 1e-6
 
 
 def test_the_loss_is_its_three_terms() -> None:

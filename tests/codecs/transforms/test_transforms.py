@@ -45,7 +45,9 @@ def test_any_multiple_of_the_stride_passes(family: str, size_px: tuple[int, int]
 @every_family
 def test_any_size_passes_through_a_codec(family: str) -> None:
     context = replace(tiny.TINY.context, latent_channels=12)
-    spec = replace(tiny.TINY, transform=FAMILIES[family], context=context, tiling="independent")
+    transform = FAMILIES[family]
+    tiling = "independent" if transform.halo_px is None else "halo"
+    spec = replace(tiny.TINY, transform=transform, context=context, tiling=tiling)
     assert spec_json.from_json(spec_json.to_json(spec), "here") == spec
     codec = LearnedImageCodec(spec).eval()
     x = torch.rand(2, 3, 33, 70)
@@ -61,7 +63,7 @@ def test_a_batch_is_its_pictures(family: str) -> None:
         for number in range(3):
             alone = network(given[number : number + 1], rates[number : number + 1])
             # Another size of matrix may be summed in another order.
-            assert (alone[0] - together[number]).abs().max() < 1e-5 * together.abs().max()
+            assert (alone[0] - together[number]).abs().max() < 1e-4 * together.abs().max()
 
 
 @every_family
