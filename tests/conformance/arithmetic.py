@@ -60,14 +60,14 @@ SUMS: dict[Any, Callable[..., float]] = {
 }
 # Elementwise operations of which IEEE 754 fixes every bit, or that only move numbers.
 NAMES = """
-    _local_scalar_dense _reshape_alias _to_copy _unsafe_view abs add add_ alias amax
-    aminmax any arange as_strided bitwise_and bitwise_not bitwise_or cat clamp clamp_ clamp_max
-    clamp_min clone constant_pad_nd contiguous copy_ detach empty empty_like eq expand eye fill_
-    flip floor floor_ full full_like gather ge gt im2col index index_put_ index_select leaky_relu leaky_relu_ lift
+    _local_scalar_dense _reshape_alias _to_copy _unsafe_view abs add add_ alias amax aminmax any
+    arange as_strided bitwise_and bitwise_not bitwise_or cat clamp clamp_ clamp_max clamp_min clone
+    constant_pad_nd contiguous copy_ detach empty empty_like eq expand eye fill_ flip floor floor_
+    full full_like gather ge gt im2col index index_put_ index_select leaky_relu leaky_relu_ lift
     lift_fresh logical_and logical_not logical_or lt masked_fill max mul mul_ ne neg new_empty
-    new_full new_zeros one_hot ones ones_like permute pixel_shuffle relu remainder repeat roll
-    rsub scalar_tensor scatter scatter_ scatter_add_ select slice split split_with_sizes sqrt
-    squeeze stack sub t take to transpose unbind unsqueeze view where zero_ zeros zeros_like
+    new_full new_zeros one_hot ones ones_like permute pixel_shuffle relu remainder repeat roll rsub
+    scalar_tensor scatter scatter_ scatter_add_ select slice split split_with_sizes sqrt squeeze
+    stack sub t take to transpose unbind unsqueeze view where zero_ zeros zeros_like
 """
 HARMLESS = frozenset(NAMES.split())
 
