@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from corelic.eval import bench, published, report, results
 from corelic.eval.engines import Processes, Serial
-from corelic.eval.rate_distortion import bd_rate
+from corelic.eval.rate_distortion import Curve, CurveError, bd_rate
 from corelic.eval.results import Plan, Results
 from corelic.jobs import atomic_write
 
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 CODECS = ("swift", "jpeg", "jpeg-420", "webp", "avif", "avif-420", "jpeg2000", "jxl", "x265")
 CODECS += ("vvenc:preset=1", "libaom")  # VVenC fast: medium takes four times as long
 ANCHOR = "kodak/cai-vtm"
+COMMON_DB = 28.5, 40.0  # where most curves are
 REFERENCE = "jpeg"  # of times
 PUBLISHED = (
     *("kodak/dcae", "kodak/mlicplusplus", "kodak/tcm-large", "kodak/cai-paper-elic2022-mse"),
@@ -32,30 +33,41 @@ PUBLISHED = (
 )
 
 
+def in_common(anchor: Curve, curve: Curve) -> str:
+    try:
+        return f"{bd_rate(anchor, curve, interval_db=COMMON_DB).percent:+.1f} %"
+    except CurveError:  # it does not reach so far
+        return ""
+
+
 def rate_table(found: Results) -> Iterable[str]:
     """Measured and published together, best first."""
+    anchor = published.find(ANCHOR)
+    curves = {curve.name: curve for curve in found.curves}
     rates = {row.curve: row for row in found.run.bd_rates if row.metric == "psnr"}
     similar = {row.curve: row.rate for row in found.run.bd_rates if row.metric == "ms-ssim"}
     lines = []
     for facts in found.run.codecs:
         row, ms_ssim = rates[facts.name], similar[facts.name]
         if row.rate is None:
-            lines.append((float("inf"), f"| `{facts.name}` | {row.reason} | | | |"))
+            lines.append((float("inf"), f"| `{facts.name}` | {row.reason} | | | | |"))
             continue
         name = f"**{facts.title}** (`{facts.name}`)"
         second = f"{ms_ssim.percent:+.1f} %" if ms_ssim else ""
         where = f"{row.rate.low_db:.1f} … {row.rate.high_db:.1f} dB"
-        line = f"| {name} | measured here | {row.rate.percent:+.1f} % | {where} | {second} |"
-        lines.append((row.rate.percent, line))
-    anchor = published.find(ANCHOR)
+        common = in_common(anchor, curves[facts.name])
+        rate = f"{row.rate.percent:+.1f} % | {where} | {common}"
+        lines.append((row.rate.percent, f"| {name} | measured here | {rate} | {second} |"))
     for name in PUBLISHED:
         curve = published.find(name)
         rate = bd_rate(anchor, curve)
         where = f"{rate.low_db:.1f} … {rate.high_db:.1f} dB"
-        line = f"| {curve.name} (`{name}`) | published | {rate.percent:+.2f} % | {where} | |"
-        lines.append((rate.percent, line))
-    yield "| codec | | BD-rate, PSNR | over | BD-rate, MS-SSIM |"
-    yield "|---|---|---:|---:|---:|"
+        common = in_common(anchor, curve)
+        line = f"| {curve.name} (`{name}`) | published | {rate.percent:+.2f} % | {where}"
+        lines.append((rate.percent, f"{line} | {common} | |"))
+    low, high = COMMON_DB
+    yield f"| codec | | BD-rate, PSNR | over | {low:g} … {high:g} dB | BD-rate, MS-SSIM |"
+    yield "|---|---|---:|---:|---:|---:|"
     yield from (line for _, line in sorted(lines))
 
 
@@ -99,8 +111,8 @@ Made by `python benchmarks/page.py`; do not edit. What the words mean is in [ben
 
 {len(run.averaged)} pictures of Kodak. Rate is that of whole files, PSNR and MS-SSIM are those of
 decoded 8-bit RGB, and each {run.plan.average} counts the same. BD-rate is pchip against
-`{ANCHOR}`: how much more rate is needed at equal quality. It depends on where it is taken, so the
-interval stands beside it. Published curves are their authors' figures: often without rounding to
+`{ANCHOR}`: how much more rate is needed at equal quality, wherever both curves are, and over one
+interval for all that reach so far; it depends on where it is taken. Published curves are their authors' figures: often without rounding to
 8 bits, and each codec at a few rates only.
 
 ## Rate at equal quality

@@ -26,6 +26,10 @@ def bdrate(
     metric: Annotated[
         Literal["psnr", "ms-ssim"], Option(help="What is equal; MS-SSIM counts in dB, too.")
     ] = "psnr",
+    between: Annotated[
+        tuple[float, float] | None,
+        Option(metavar="LOW HIGH", help="Compare there, in dB; default: wherever two curves are."),
+    ] = None,
     as_json: options.Json = False,
     _: Annotated[
         bool,
@@ -41,6 +45,7 @@ def bdrate(
     Examples:
       corelic bdrate kodak/dcae kodak/cai-vtm
       corelic bdrate results/curves/swift-1.json kodak/dcae
+      corelic bdrate kodak/cai-webp kodak/cai-jpeg kodak/cai-vtm --between 29 39
       corelic bdrate --list
     """
     from corelic.eval import published
@@ -53,8 +58,9 @@ def bdrate(
     found = []
     for source in sources:
         curve = published.find(source)
-        pictures = bd_rates_by_picture(anchor, curve, metric=metric)
-        found.append((source, bd_rate(anchor, curve, metric=metric), pictures))
+        pictures = bd_rates_by_picture(anchor, curve, metric=metric, interval_db=between)
+        rate = bd_rate(anchor, curve, metric=metric, interval_db=between)
+        found.append((source, rate, pictures))
     if as_json:
         print_json(
             [

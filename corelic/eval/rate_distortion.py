@@ -107,14 +107,21 @@ class Distribution:
         return low, first, median, third, high
 
 
-def bd_rates_by_picture(anchor: Curve, curve: Curve, *, metric: Metric = "psnr") -> Distribution:
-    """One BD-rate for each picture that both curves have."""
+def bd_rates_by_picture(
+    anchor: Curve,
+    curve: Curve,
+    *,
+    metric: Metric = "psnr",
+    interval_db: tuple[float, float] | None = None,
+) -> Distribution:
+    """One BD-rate for each picture that both curves have; as `bd_rate`."""
     anchors = {picture.name: picture for picture in anchor.pictures}
     percents, left_out = [], []
     for picture in curve.pictures:
         if picture.name in anchors:
             try:
-                found = bd_rate(anchors[picture.name], picture, metric=metric)
+                other = anchors[picture.name]
+                found = bd_rate(other, picture, metric=metric, interval_db=interval_db)
                 percents.append((picture.name, found.percent))
             except CurveError as error:
                 left_out.append((picture.name, error.reason))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from corelic.eval import published
-from corelic.eval.rate_distortion import to_json
+from corelic.eval.rate_distortion import bd_rate, to_json
 from tests.cli.conftest import Program
 
 
@@ -23,6 +23,20 @@ def test_a_file_is_compared_with_a_published_curve(corelic: Program) -> None:
 def test_the_table_says_what_to_mind(corelic: Program) -> None:
     ran = corelic("bdrate", "kodak/dcae", "kodak/cai-vtm")
     assert "-16.98 %" in ran.stdout.decode() and "mind, kodak/dcae" in ran.stdout.decode()
+
+
+def test_curves_are_compared_over_one_interval(corelic: Program) -> None:
+    names = ("kodak/cai-webp", "kodak/cai-jpeg", "kodak/cai-vtm")
+    ran = corelic("bdrate", *names, "--between", "29", "39", "--json")
+    found = json.loads(ran.stdout)
+    anchor = published.find(names[-1])
+    for row, name in zip(found, names[:-1], strict=True):
+        assert (row["low_db"], row["high_db"]) == (29, 39)
+        expected = bd_rate(anchor, published.find(name), interval_db=(29, 39)).percent
+        assert row["percent"] == pytest.approx(expected)
+        assert abs(expected - bd_rate(anchor, published.find(name)).percent) > 0.1
+    ran = corelic("bdrate", *names, "--between", "29", "45")
+    assert ran.exit_code == 1 and "cannot be compared over 29 … 45 dB" in ran.stderr
 
 
 def test_published_curves_are_listed(corelic: Program) -> None:
