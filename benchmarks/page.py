@@ -112,8 +112,8 @@ Made by `python benchmarks/page.py`; do not edit. What the words mean is in [ben
 {len(run.averaged)} pictures of Kodak. Rate is that of whole files, PSNR and MS-SSIM are those of
 decoded 8-bit RGB, and each {run.plan.average} counts the same. BD-rate is pchip against
 `{ANCHOR}`: how much more rate is needed at equal quality, wherever both curves are, and over one
-interval for all that reach so far; it depends on where it is taken. Published curves are their authors' figures: often without rounding to
-8 bits, and each codec at a few rates only.
+interval for all that reach so far; it depends on where it is taken. Published curves are their
+authors' figures: often without rounding to 8 bits, and each codec at a few rates only.
 
 ## Rate at equal quality
 
