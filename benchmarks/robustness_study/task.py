@@ -29,10 +29,8 @@ def run(study: Study, codec: str, architecture: Architecture) -> dict[str, Any]:
     chosen = labelled.every(len(labelled) // study.size.cifar)
     pictures = pictures_of(enlarged(chosen.floats(), FACTOR))
     labels = chosen.labels
-    pipelines = {
-        other: Pipeline(study.victim(codec, study.middle_quality), shipped_classifier(other))
-        for other in ARCHITECTURES
-    }
+    victim = study.victim(codec, study.middle_quality)
+    pipelines = {one: Pipeline(victim, shipped_classifier(one)) for one in ARCHITECTURES}
     (other,) = (one for one in ARCHITECTURES if one != architecture)
     own, elsewhere = pipelines[architecture], []
 
@@ -41,7 +39,7 @@ def run(study: Study, codec: str, architecture: Architecture) -> dict[str, Any]:
         return own.error_rate(labels)(clean, attacked)
 
     attack = PGD(
-        own.victim,
+        victim,
         objective=own.loss(labels),
         constraint=Linf(8 / 255),
         steps=study.size.short_steps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from robustness_study.study import SEED, Cell, Study, markdown
 
 POOL_QUALITIES, HELD_QUALITY = (20, 80), 50
 CLASSICAL_POOL, HELD_CODEC = ("jpeg", "webp"), "jpeg2000"
+# The codec of the tests, trained for seconds: another learned one, and no more than that.
+HELD_WEIGHTS = Path(__file__).parents[2] / "tests" / "golden" / "tiny-1.safetensors"
 COUNT = 2  # victims a step, when they are sampled
 SIDE_PX = 64  # of the crops: small and many, for the sake of the intervals
 SEEDS = 1
@@ -34,7 +37,11 @@ def held(study: Study) -> dict[str, Victim]:
         f"{codec}, held-out quality": study.victim(codec, HELD_QUALITY)
         for codec in (*study.codecs, *CLASSICAL_POOL)
     }
-    return {**seen, f"{HELD_CODEC}, held-out codec": study.victim(HELD_CODEC, HELD_QUALITY)}
+    return {
+        **seen,
+        f"{HELD_CODEC}, held-out codec": study.victim(HELD_CODEC, HELD_QUALITY),
+        "tiny, held-out codec": study.victim(str(HELD_WEIGHTS), HELD_QUALITY),
+    }
 
 
 def modifier(way: str, victims: tuple[Victim, ...]) -> tuple[list[Modifier], int]:
