@@ -244,3 +244,17 @@ def test_every_modifier_leads_uphill(modifier: Modifier) -> None:
     result = attack(photos())
     assert all(result.succeeded)
     assert result.title.startswith(f"PGD-6 + {modifier.title}, rate")
+
+
+@pytest.mark.parametrize("modifier", MODIFIERS.values(), ids=MODIFIERS.keys())
+def test_all_chance_of_a_modifier_is_the_runs_own(modifier: Modifier) -> None:
+    attack = PGD(
+        linear(), objective=Rate(), constraint=Linf(8 / 255), steps=4, modifiers=[modifier]
+    )
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        found.append(clip_of(attack(photos()).pictures))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(*found)

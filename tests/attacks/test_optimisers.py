@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from corelic.attacks.attack import Attack
 from corelic.attacks.constraints import Linf, MeanSquare
-from corelic.attacks.modifiers import Momentum, Nesterov
+from corelic.attacks.modifiers import Momentum, Nesterov, Scales
 from corelic.attacks.objectives import Distortion, Rate
 from corelic.attacks.optimisers import (
     APGD,
@@ -212,6 +212,27 @@ def test_a_seed_from_another_attack_helps_genetic_search() -> None:
     assert min(seeded(grey()).end) > max(plain(grey()).end)
     # All blocks agree here, so that the seed is the optimum itself.
     assert (change(grey(), seeded(grey()).pictures) == (8 * smooth.sign()).long()).all()
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd", "adam", "cw"])
+def test_gradients_pass_the_modifiers(name: str) -> None:
+    plain = ALL[name]
+    scaled = replace(plain, modifiers=[Scales(3)])
+    assert scaled(grey()).passes == 3 * plain(grey()).passes
+
+
+class Backwards(Linf):
+    """A set that wants another gradient than the objective's: its opposite."""
+
+    def steer(self, gradient, x, clean):
+        return -gradient
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd", "adam", "spsa"])
+def test_gradients_are_steered_by_the_set(name: str) -> None:
+    plain = ALL[name]
+    steered = replace(plain, constraint=Backwards(8 / 255))
+    assert max(steered(grey()).end) < min(plain(grey()).end)
 
 
 def test_progress_is_told_to_the_last_step() -> None:

@@ -57,6 +57,20 @@ def test_every_combination_is_measured_on_files(corelic: Program) -> None:
                 assert Path("x.clc").stat().st_size == damage["attacked_bytes"]
 
 
+def test_a_blind_attacker_makes_what_it_makes_of_the_codec_alone(corelic: Program) -> None:
+    ran = corelic("robustness", "pictures/one.png", *TINY, *SHORT, "--defences", "blur")
+    assert ran.exit_code == 0, ran.stderr
+    attacked = {
+        (one["defence"], one["knows"]): Path(
+            "out/attacked", one["attacked"]["one.png"]
+        ).read_bytes()
+        for one in findings()
+    }
+    assert attacked["none", "all"] == attacked["blur", "codec"] != attacked["blur", "all"]
+    victims = {one["rows"][0]["victim"] for one in findings()}
+    assert victims == {"tiny-1 at 50", "tiny-1 at 50 behind blur σ 0.7"}  # as both are judged
+
+
 def test_the_page_shows_pictures_in_rows_and_needs_nothing_else(corelic: Program) -> None:
     ran = corelic("robustness", "pictures", *TINY, *SHORT, "--sample", "1", "--crop", "48")
     assert ran.exit_code == 0, ran.stderr
