@@ -106,7 +106,8 @@ def page(study: Study) -> str:
         "victims that it never saw, in dB, with the 95 % interval of the mean over "
         f"{study.size.transfer_crops} crops of {SIDE_PX} px (bootstrap). The pool is {codecs} at "
         f"{' and '.join(map(str, POOL_QUALITIES))}, classical codecs through BPDA; all ways spend "
-        "the same number of forward and backward passes.\n",
+        "the same number of forward and backward passes. JPEG 2000 is asked for a PSNR, not for a "
+        "step: it codes whatever it is given, and what has most energy, noise, does most.\n",
         markdown(header, lines),
     ]
     if {"saliency", "uniform", "ensemble"} <= means.keys():

@@ -179,6 +179,17 @@ def test_saliency_asks_those_most_often_whose_gradients_grow() -> None:
     assert shares["b"] == pytest.approx(1 / 3, abs=0.08)
 
 
+def test_saliency_is_relative_to_a_victims_own_first_gradient() -> None:
+    """Bits have larger gradients than errors, and that alone makes nobody more salient."""
+    victims = tuple(replace(linear(), title=title) for title in "abc")
+    sizes = {"a": 1.0, "b": 1000.0, "c": 0.01}
+    shares = drawn(
+        Sampled(victims, 1), lambda question: torch.full(SHAPE, sizes[question.victim.title])
+    )
+    assert all(share == pytest.approx(1 / 3, abs=0.08) for share in shares.values())
+    assert len(shares) == 3
+
+
 def test_sampling_draws_without_replacement_and_forgets_nobody() -> None:
     victims = tuple(replace(linear(), title=title) for title in "abc")
     asked = Asked(lambda question: torch.full(SHAPE, float(question.victim.title == "a")))
