@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,10 @@ from corelic.attacks.modifiers import Ensemble, Modifier, Sampled
 from corelic.attacks.objectives import Distortion
 from corelic.attacks.optimisers import PGD
 from corelic.attacks.victim import Victim
-from robustness_study.study import SEED, Cell, Study, markdown
+from robustness_study.study import SEED, TINY_WEIGHTS, Cell, Study, markdown
 
 POOL_QUALITIES, HELD_QUALITY = (20, 80), 50
 CLASSICAL_POOL, HELD_CODEC = ("jpeg", "webp"), "jpeg2000"
-# The codec of the tests, trained for seconds: another learned one, and no more than that.
-HELD_WEIGHTS = Path(__file__).parents[2] / "tests" / "golden" / "tiny-1.safetensors"
 COUNT = 2  # victims a step, when they are sampled
 SIDE_PX = 64  # of the crops: small and many, for the sake of the intervals
 SEEDS = 1
@@ -40,7 +37,7 @@ def held(study: Study) -> dict[str, Victim]:
     return {
         **seen,
         f"{HELD_CODEC}, held-out codec": study.victim(HELD_CODEC, HELD_QUALITY),
-        "tiny, held-out codec": study.victim(str(HELD_WEIGHTS), HELD_QUALITY),
+        "tiny, held-out codec": study.victim(str(TINY_WEIGHTS), HELD_QUALITY),
     }
 
 
