@@ -18,6 +18,8 @@ from rich.progress import Progress
 from robustness_study import (
     black_box,
     defended,
+    files,
+    gap,
     imperceptible,
     overhead,
     sweeps,
@@ -34,6 +36,8 @@ from corelic.jobs import atomic_write
 HERE = Path(__file__).parent
 SECTIONS = {
     "white-box": white_box,
+    "gap": gap,
+    "files": files,
     "sweep": sweeps,
     "black-box": black_box,
     "defences": defended,

@@ -19,6 +19,8 @@ from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
 
 SEED = 0
+# The codec of the tests: learned, trained for seconds, fast, and no more than that.
+TINY_WEIGHTS = Path(__file__).parents[2] / "tests" / "golden" / "tiny-1.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Size:
     short_steps      in the others
     transfer_crops   of 64 px, for confidence intervals
     passes           that each way of sampling victims may spend
-    queries          of a learned codec; classical ones, which are faster, get `fast_queries`
+    queries          of a learned codec, if any; faster ones get `fast_queries`
     cifar            pictures for the classifier
     """
 
@@ -41,14 +43,14 @@ class Size:
     qualities: tuple[int, ...]
     transfer_crops: int
     passes: int
-    queries: int
+    queries: int | None
     fast_queries: int
     cifar: int
 
 
 SIZES = {
     "quick": Size(2, 64, 4, 2, (20, 80), 2, 6, 26, 52, 8),
-    "small": Size(2, 128, 40, 10, (20, 50, 80), 8, 24, 50, 2000, 20),
+    "small": Size(2, 128, 40, 10, (20, 50, 80), 10, 48, None, 2000, 20),
     "full": Size(24, 256, 40, 40, (20, 50, 80), 24, 240, 2000, 2000, 500),
 }
 

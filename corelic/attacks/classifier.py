@@ -29,6 +29,7 @@ from corelic.errors import BadWeightsError
 Architecture = Literal["residual", "plain"]
 FORMAT = "corelic-classifier-1"
 SIDE_PX = 32
+SHIPPED = Path(__file__).parent / "weights"
 WIDTHS = {"residual": (24, 48, 96), "plain": (16, 32, 64)}  # an epoch of either takes about as long
 
 BATCH = 128
@@ -204,3 +205,8 @@ def load_classifier(path: Path) -> Classifier:
             raise
         raise BadWeightsError(str(path), f"it holds no classifier ({error})") from error
     return classifier.eval().requires_grad_(False)
+
+
+def shipped_classifier(architecture: Architecture) -> Classifier:
+    """Of the ten classes of CIFAR-10, as `benchmarks/classifier.py` trains it; comes with us."""
+    return load_classifier(SHIPPED / f"cifar10-{architecture}.safetensors")

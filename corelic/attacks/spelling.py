@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar, get_args
 
 from corelic.attacks.attack import Attack
-from corelic.attacks.classifier import load_classifier
+from corelic.attacks.classifier import Architecture, Classifier, load_classifier, shipped_classifier
 from corelic.attacks.constraints import Constraint, HighBand, Linf, MeanSquare, TwoBranch
 from corelic.attacks.errors import AttackError
 from corelic.attacks.modifiers import (
@@ -132,7 +132,7 @@ class _Asking(_Parts):
 
 
 def objective(text: str) -> Objective:
-    """`distortion`, `source`, `frobenius`, `rate`, `joint`, `targeted=PICTURE`, `task=WEIGHTS`;
+    """`distortion`, `source`, `frobenius`, `rate`, `joint`, `targeted=PICTURE`, `task=residual`;
     `:low-band=WEIGHT` punishes low frequencies of the perturbation."""
     spelt = Spelt.of("the objective", text)
     found = _made(spelt, OBJECTIVES)
@@ -204,7 +204,7 @@ OBJECTIVES: dict[str, Maker[Objective]] = {
     "rate": lambda given: Rate(),
     "joint": lambda given: RateDistortion(given.number("rate", 1), given.number("distortion", 1)),
     "targeted": lambda given: Targeted(clip_of([read_picture(given.text("picture"))])[0]),
-    "task": lambda given: TaskLoss(load_classifier(Path(given.text("weights")))),
+    "task": lambda given: TaskLoss(classifier(given.text("weights"))),
 }
 
 CONSTRAINTS: dict[str, Maker[Constraint]] = {
@@ -248,6 +248,15 @@ def victims(text: str) -> tuple[Victim, ...]:
             raise AttackError(f"the victim {part!r}", "has no quality; give one, as in swift@50")
         found.append(victim_of(open_image_codec(codec, "cpu"), float(quality)))
     return tuple(found)
+
+
+def classifier(text: str) -> Classifier:
+    """`residual` and `plain` are those that come with us; anything else is a weights file."""
+    shipped: tuple[Architecture, ...] = get_args(Architecture)
+    for architecture in shipped:
+        if text == architecture:
+            return shipped_classifier(architecture)
+    return load_classifier(Path(text))
 
 
 def _way(text: str) -> Literal["saliency", "uniform"]:

@@ -37,6 +37,7 @@ class AttackOptions:
     constraint: str
     modifiers: tuple[str, ...]
     defence: str | None
+    clean: tuple[Path, ...]
     region: Box | None
     control: str
     steps: int
@@ -64,7 +65,7 @@ def attack(
     objective: Annotated[
         str,
         Option(
-            help="distortion, source, frobenius, rate, joint, targeted=PICTURE or task=WEIGHTS; "
+            help="distortion, source, frobenius, rate, joint, targeted=PICTURE or task=residual; "
             ":low-band=10 keeps to high frequencies by a penalty."
         ),
     ] = "distortion",
@@ -84,6 +85,13 @@ def attack(
     ] = None,
     defence: Annotated[
         str | None, Option(help="Before the codec, as in median or jpeg:quality=75+blur.")
+    ] = None,
+    clean: Annotated[
+        list[Path] | None,
+        Option(
+            help="Other photographs, or folders of them, for defences that measure before they "
+            "work, as latent-clipping does; again for more."
+        ),
     ] = None,
     region: Annotated[
         str | None, Option(metavar="X,Y,W,H", help="Damage counts only there, in pixels.")
@@ -112,6 +120,7 @@ def attack(
       corelic attack photo.png --constraint psnr=38:high=0.25 --modifier momentum=0.9 -o attacked
       corelic attack photo.png --attack adam --constraint two-branch:psnr=38:linf=16 -o attacked
       corelic attack photo.png --codec avif --attack square --queries 500 -o attacked
+      corelic attack photo.png --defence latent-clipping --clean photos/ -o attacked
     """
     from corelic.attacks.evaluation.damage import joined
     from corelic.attacks.evaluation.figures import save_rows, to_json
@@ -125,6 +134,7 @@ def attack(
         constraint=constraint,
         modifiers=tuple(modifier or ()),
         defence=defence,
+        clean=tuple(clean or ()),
         region=_region(region),
         control=control,
         steps=steps,
@@ -149,11 +159,16 @@ def attack(
 def check(given: AttackOptions) -> None:
     """AttackError, UnknownCodecError, … where a part is misspelt."""
     from corelic.attacks import spelling
+    from corelic.attacks.defences.named import defend
+    from corelic.attacks.defences.shown import shown_pictures
+    from corelic.attacks.victim import victim_of
     from corelic.codecs.api import open_image_codec
     from corelic.codecs.peers import PEERS
     from corelic.errors import UnknownCodecError
 
-    open_image_codec(given.codec, "cpu")
+    codec = open_image_codec(given.codec, "cpu")
+    if given.defence is not None:
+        defend(victim_of(codec, given.quality), given.defence, shown_pictures(given.clean))
     if given.control not in PEERS:
         raise UnknownCodecError(given.control, tuple(PEERS))
     spelling.objective(given.objective)
@@ -166,6 +181,7 @@ def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
     """Attacks one picture, writes it, and measures what the written file does."""
     from corelic.attacks import spelling
     from corelic.attacks.defences.named import defend
+    from corelic.attacks.defences.shown import shown_pictures
     from corelic.attacks.evaluation.controls import with_controls
     from corelic.attacks.evaluation.damage import CleanSide
     from corelic.attacks.evaluation.written import written
@@ -179,7 +195,7 @@ def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
     (picture,) = pictures_of(clip_of([read_picture(job.read(), name=job.name)]))
     victim = victim_of(open_image_codec(given.codec, "cpu"), given.quality)
     if given.defence is not None:
-        victim = defend(victim, given.defence, [picture])
+        victim = defend(victim, given.defence, shown_pictures(given.clean, picture))
     objective = spelling.objective(given.objective)
     if given.region is not None:
         objective = Region.box(objective, picture.width_px, picture.height_px, given.region)

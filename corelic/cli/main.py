@@ -29,6 +29,7 @@ from corelic.cli import (
     export,
     info,
     report,
+    robustness,
     train,
 )
 from corelic.errors import CorelicError, PictureWarning
@@ -58,6 +59,7 @@ for command in (
     report.report,
     bdrate.bdrate,
     attack.attack,
+    robustness.robustness,
 ):
     app.command()(command)
 

@@ -54,13 +54,13 @@ def page(folder: Path, found: Results, curves: Sequence[tuple[str, Curve]]) -> s
     data = json.dumps(_data(folder, found, curves), ensure_ascii=False, allow_nan=False)
     parts = {
         "title": html.escape(f"corelic bench: {len(found.run.averaged)} pictures"),
-        "style": _part("page.css"),
+        "style": part("page.css"),
         "plotly": _plotly(),
         # In a script element nothing but its end tag is special.
         "data": data.replace("<", "\\u003c"),
-        "program": _part("page.js"),
+        "program": part("page.js"),
     }
-    before, *marked = _part("page.html").split("{{")
+    before, *marked = part("page.html").split("{{")
     return before + "".join(
         parts[name] + rest for name, _, rest in (part.partition("}}") for part in marked)
     )
@@ -125,7 +125,8 @@ def _shown(folder: Path, found: Results) -> list[dict[str, Any]]:
     return pictures
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A piece of a page, by its file name."""
     return resources.files("corelic.eval").joinpath("page", name).read_text(encoding="utf-8")
 
 

@@ -199,9 +199,8 @@ class Show(Task):
             best = min(files, key=lambda quality: abs(math.log(known[quality] / self.target_bpp)))
             decoded = codec.decode(files[best])
         distance = psnr_db(_rgb(picture), _rgb(decoded))
-        return Shown(
-            known[best], distance if math.isfinite(distance) else None, best, _webp(_rgb(decoded))
-        )
+        finite = distance if math.isfinite(distance) else None
+        return Shown(known[best], finite, best, lossless_webp(_rgb(decoded)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +208,7 @@ class ShowOriginal(Task):
     result: ClassVar[type] = Shown
 
     def run(self, data: bytes) -> Shown:
-        return Shown(None, None, None, _webp(_rgb(_picture(data))))
+        return Shown(None, None, None, lossless_webp(_rgb(_picture(data))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +253,8 @@ def _interpolated(known: dict[float, float], target_bpp: float) -> float:
     return float(np.rint(np.interp(math.log(target_bpp), np.log(rates), qualities)))
 
 
-def _webp(pixels: NDArray[np.uint8]) -> str:
-    """The middle of it, at most SHOWN_PX."""
+def lossless_webp(pixels: NDArray[np.uint8]) -> str:
+    """The middle of it, at most SHOWN_PX, in base64: exact pixels for a page to show."""
     height, width = pixels.shape[:2]
     top, left = (
         max(0, side - most) // 2 for side, most in ((height, SHOWN_PX[1]), (width, SHOWN_PX[0]))

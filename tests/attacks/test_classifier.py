@@ -1,3 +1,4 @@
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from corelic.attacks import classifier
+from corelic.attacks import classifier, spelling
 from corelic.attacks.classifier import (
     Architecture,
     Classifier,
@@ -17,6 +18,7 @@ from corelic.attacks.classifier import (
     accuracy,
     load_classifier,
     save_classifier,
+    shipped_classifier,
     train_classifier,
 )
 from corelic.attacks.labelled import Labelled, enlarged, read_labelled
@@ -177,3 +179,27 @@ def test_cifar_is_read(data_dir: Path) -> None:
     found = read_labelled(data_dir / "cifar10" / "cifar10.zip", "test")
     assert len(found) == 3000 and found.pixels.shape[1:] == (3, 32, 32)
     assert found.labels.bincount().tolist() == [300] * 10
+
+
+@every_architecture
+def test_those_that_ship_are_known_by_name_and_described(architecture: Architecture) -> None:
+    found = shipped_classifier(architecture)
+    assert len(found.classes) == 10 and found.architecture == architecture
+    same = spelling.classifier(architecture)
+    assert all(a.equal(b) for a, b in zip(found.parameters(), same.parameters(), strict=True))
+    card = (classifier.SHIPPED / "cifar10.md").read_text()
+    data = (classifier.SHIPPED / f"cifar10-{architecture}.safetensors").read_bytes()
+    assert f"{len(data):,} bytes" in card and hashlib.sha256(data).hexdigest()[:16] in card
+
+
+def test_those_that_ship_are_small() -> None:
+    assert sum(path.stat().st_size for path in classifier.SHIPPED.iterdir()) < 2 * 2**20
+
+
+@every_architecture
+def test_those_that_ship_know_pictures_they_were_not_trained_on(
+    architecture: Architecture, data_dir: Path
+) -> None:
+    test = read_labelled(data_dir / "cifar10" / "cifar10.zip", "test").every(10)
+    found = accuracy(shipped_classifier(architecture), test.floats(), test.labels)
+    assert found > 0.6  # 0.70 of all 3,000; two standard errors of 300 are 0.05

@@ -14,7 +14,7 @@ import torch
 from corelic.attacks.constraints import Linf, MeanSquare
 from corelic.attacks.evaluation import (
     CleanSide,
-    accuracy_behind,
+    Pipeline,
     attacked_bd_rate,
     equal_noise,
     matched,
@@ -23,8 +23,7 @@ from corelic.attacks.evaluation import (
 )
 from corelic.attacks.evaluation.damage import Damage, Row, joined
 from corelic.attacks.evaluation.figures import from_json, save_rows, to_json
-from corelic.attacks.evaluation.task import error_rate
-from corelic.attacks.objectives import Distortion, Rate, TaskLoss
+from corelic.attacks.objectives import Distortion, Rate
 from corelic.attacks.optimisers import PGD, Noise
 from corelic.attacks.victim import ClassicalVictim, LearnedVictim
 from corelic.codecs.classical import Jpeg
@@ -180,10 +179,11 @@ def test_robust_accuracy_is_that_of_decoded_pictures() -> None:
     pictures = [*grey(110), *grey(145)]
     labels = torch.tensor([0, 0, 1, 1])
     victim = Linear(torch.eye(3), weights())
-    assert accuracy_behind(victim, Brightness(), pictures, labels) == 1
-    assert accuracy_behind(victim, Brightness(), pictures, 1 - labels) == 0
-    attack = PGD(victim, objective=TaskLoss(Brightness(), labels), constraint=CUBE)
-    judge = error_rate(victim, Brightness(), labels)
+    pipeline = Pipeline(victim, Brightness())
+    assert pipeline.share(pictures, labels).value == 1
+    assert pipeline.share(pictures, 1 - labels).value == 0
+    attack = PGD(victim, objective=pipeline.loss(labels), constraint=CUBE)
+    judge = pipeline.error_rate(labels)
     found = sweep(attack, pictures, (4, 16, 255), judge=judge, full_strength=0.5)
     # 17 levels on either side of one half: 16 are not enough.
     assert found.strengths("iterative") == (0, 0, 1) and not found.verdict.masked

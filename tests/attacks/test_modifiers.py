@@ -179,6 +179,17 @@ def test_saliency_asks_those_most_often_whose_gradients_grow() -> None:
     assert shares["b"] == pytest.approx(1 / 3, abs=0.08)
 
 
+def test_saliency_is_relative_to_a_victims_own_first_gradient() -> None:
+    """Bits have larger gradients than errors, and that alone makes nobody more salient."""
+    victims = tuple(replace(linear(), title=title) for title in "abc")
+    sizes = {"a": 1.0, "b": 1000.0, "c": 0.01}
+    shares = drawn(
+        Sampled(victims, 1), lambda question: torch.full(SHAPE, sizes[question.victim.title])
+    )
+    assert all(share == pytest.approx(1 / 3, abs=0.08) for share in shares.values())
+    assert len(shares) == 3
+
+
 def test_sampling_draws_without_replacement_and_forgets_nobody() -> None:
     victims = tuple(replace(linear(), title=title) for title in "abc")
     asked = Asked(lambda question: torch.full(SHAPE, float(question.victim.title == "a")))
@@ -244,3 +255,17 @@ def test_every_modifier_leads_uphill(modifier: Modifier) -> None:
     result = attack(photos())
     assert all(result.succeeded)
     assert result.title.startswith(f"PGD-6 + {modifier.title}, rate")
+
+
+@pytest.mark.parametrize("modifier", MODIFIERS.values(), ids=MODIFIERS.keys())
+def test_all_chance_of_a_modifier_is_the_runs_own(modifier: Modifier) -> None:
+    attack = PGD(
+        linear(), objective=Rate(), constraint=Linf(8 / 255), steps=4, modifiers=[modifier]
+    )
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        found.append(clip_of(attack(photos()).pictures))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(*found)

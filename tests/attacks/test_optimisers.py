@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from corelic.attacks.attack import Attack
-from corelic.attacks.constraints import Linf, MeanSquare
-from corelic.attacks.modifiers import Momentum, Nesterov
+from corelic.attacks.constraints import Constraint, Linf, MeanSquare
+from corelic.attacks.modifiers import Modifier, Momentum, Nesterov, Scales
 from corelic.attacks.objectives import Distortion, Rate
 from corelic.attacks.optimisers import (
     APGD,
@@ -189,6 +190,12 @@ def test_black_box_attacks_count_their_queries_and_keep_to_them(attack: Attack) 
     assert asked == 2 * (result.queries + 3)
 
 
+def test_random_search_keeps_the_best_of_its_draws() -> None:
+    search = SEARCHERS["random"]
+    best = [replace(search, queries=count)(grey()).end for count in (1, 5, 30)]
+    assert best[0] <= best[1] <= best[2] and best[0] < best[2]
+
+
 @cache
 def gain(name: str) -> float:
     """Over the clean clip, of a codec whose rate is as smooth as that of real ones, 250 queries."""
@@ -214,6 +221,42 @@ def test_a_seed_from_another_attack_helps_genetic_search() -> None:
     assert (change(grey(), seeded(grey()).pictures) == (8 * smooth.sign()).long()).all()
 
 
+@pytest.mark.parametrize("name", ["pgd", "apgd", "adam", "cw"])
+def test_gradients_pass_the_modifiers(name: str) -> None:
+    plain = ALL[name]
+    scaled = replace(plain, modifiers=[Scales(3)])
+    assert scaled(grey()).passes == 3 * plain(grey()).passes
+
+
+@dataclass(frozen=True)
+class Wild(PGD):
+    """Hands in white, whatever the budget."""
+
+    def search(self, run):
+        return torch.ones_like(run.clean)
+
+
+@pytest.mark.parametrize("constraint", [CUBE, MeanSquare.of_psnr(40)], ids=["cube", "ball"])
+def test_whatever_a_search_hands_in_is_held_to_the_set(constraint: Constraint) -> None:
+    result = Wild(linear(), objective=Rate(), constraint=constraint)(photos())
+    attacked, clean = (levels(clip_of(clip)) for clip in (result.pictures, photos()))
+    assert constraint.holds(attacked, clean).all() and (attacked > clean).any()
+
+
+class Backwards(Linf):
+    """A set that wants another gradient than the objective's: its opposite."""
+
+    def steer(self, gradient, x, clean):
+        return -gradient
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd", "adam", "spsa"])
+def test_gradients_are_steered_by_the_set(name: str) -> None:
+    plain = ALL[name]
+    steered = replace(plain, constraint=Backwards(8 / 255))
+    assert max(steered(grey()).end) < min(plain(grey()).end)
+
+
 def test_progress_is_told_to_the_last_step() -> None:
     for attack in ALL.values():
         told: list[tuple[int, int]] = []
@@ -221,13 +264,53 @@ def test_progress_is_told_to_the_last_step() -> None:
         assert not told or told[-1][0] == told[-1][1] > 0
 
 
+class Hill(Rate):
+    """Highest where every sample is 2.6 levels above the clean one."""
+
+    def __call__(self, scene):
+        return -(scene.attacked - scene.clean - 2.6 / 255).square().mean(dim=(1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Watched(Modifier):
+    """Keeps all clips that were asked about, and their scores."""
+
+    clips: list
+    scores: list
+    title = "watched"
+
+    def wrap(self, inner):
+        def gradient(question):
+            answer = inner(question)
+            self.clips.append(question.x.detach().clone())
+            self.scores.append(answer.score)
+            return answer
+
+        return gradient
+
+
+@pytest.mark.parametrize("steps", range(2, 8))
+def test_apgd_hands_over_the_best_clip_that_it_met(steps: int) -> None:
+    """Its first strides are of two radii, and overshoot."""
+    watched = Watched([], [])
+    attack = APGD(linear(), objective=Hill(), constraint=CUBE, steps=steps, modifiers=[watched])
+    end = torch.tensor(attack(grey()).end)
+    assert len(watched.scores) == steps
+    rounding = (1 / 255) ** 2
+    assert (end >= torch.stack(watched.scores).amax(dim=0) - rounding).all()
+
+
+def test_adams_rate_falls_to_a_third_three_times() -> None:
+    """On a linear codec every step of Adam's is as long as its rate."""
+    watched = Watched([], [])
+    wide = Linf(100 / 255)
+    Adam(linear(), objective=Rate(), constraint=wide, steps=40, modifiers=[watched])(grey())
+    strides = [(b - a).abs().median() * 255 for a, b in pairwise(watched.clips)]
+    for quarter in range(4):
+        assert strides[10 * quarter + 5] == pytest.approx(2 * 0.33**quarter, rel=0.02)
+
+
 def test_apgd_halves_its_stride_where_it_stalls() -> None:
     """From strides of two radii, signs overshoot a valley's floor until they are halved."""
-
-    class Hill(Rate):
-        def __call__(self, scene):
-            # Highest where every sample is 2.6 levels above the clean one.
-            return -(scene.attacked - scene.clean - 2.6 / 255).square().mean(dim=(1, 2, 3))
-
     result = APGD(linear(), objective=Hill(), constraint=CUBE, steps=60)(grey())
     assert (change(grey(), result.pictures) == 3).float().mean() > 0.95

@@ -6,9 +6,8 @@ from torch import Tensor
 
 from corelic.attacks.constraints import Linf
 from corelic.attacks.errors import AttackError
-from corelic.attacks.objectives import TaskLoss
+from corelic.attacks.evaluation.pipeline import Pipeline, Share
 from corelic.attacks.optimisers import PGD
-from corelic.attacks.pipeline import Share, pipeline_accuracy
 from corelic.attacks.pixels import pictures_of
 from corelic.attacks.victim import Coded, Victim
 from corelic.codecs.base import Reconstruction
@@ -40,11 +39,12 @@ def flat(*colours: tuple[int, int, int]) -> tuple[Picture, ...]:
 
 CLEAN = flat((200, 0, 90), (90, 0, 200), (90, 0, 200), (200, 0, 90))
 LABELS = torch.tensor([0, 1, 0, 0])
+PIPELINE = Pipeline(Plain(), red_or_blue)
 
 
 def test_right_and_wrong_are_counted() -> None:
     attacked = flat((100, 0, 190), (80, 0, 200), (250, 0, 200), (210, 0, 90))
-    found = pipeline_accuracy(Plain(), red_or_blue, CLEAN, attacked, LABELS)
+    found = PIPELINE.accuracy(CLEAN, attacked, LABELS)
     assert found.clean == Share(3, 4)
     assert found.robust == Share(3, 4)  # the third was wrong, and is right by accident
     assert found.success == Share(1, 3)
@@ -52,13 +52,13 @@ def test_right_and_wrong_are_counted() -> None:
 
 
 def test_an_attack_on_the_classifier_shows_in_the_figures() -> None:
-    objective = TaskLoss(red_or_blue, LABELS)
+    objective = PIPELINE.loss(LABELS)
     attack = PGD(Plain(), objective=objective, constraint=Linf(60 / 255), steps=4)
     result = attack(CLEAN)
-    found = pipeline_accuracy(Plain(), red_or_blue, CLEAN, result.pictures, LABELS)
+    found = PIPELINE.accuracy(CLEAN, result.pictures, LABELS)
     assert found.robust.value == 0 and found.success.value == 1
     weak = PGD(Plain(), objective=objective, constraint=Linf(10 / 255), steps=4)(CLEAN)
-    found = pipeline_accuracy(Plain(), red_or_blue, CLEAN, weak.pictures, LABELS)
+    found = PIPELINE.accuracy(CLEAN, weak.pictures, LABELS)
     assert found.robust == found.clean
 
 
@@ -80,4 +80,4 @@ def test_a_share_reads_as_a_percentage() -> None:
 
 def test_there_is_one_of_each_for_each() -> None:
     with pytest.raises(AttackError, match="4 clean, 3 attacked, 4 labels"):
-        pipeline_accuracy(Plain(), red_or_blue, CLEAN, CLEAN[:3], LABELS)
+        PIPELINE.accuracy(CLEAN, CLEAN[:3], LABELS)

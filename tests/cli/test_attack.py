@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Program
+from tests.cli.conftest import Program, Ran
 from tests.tiny import TINY_WEIGHTS
 
 TINY = ("--codec", str(TINY_WEIGHTS))
@@ -60,6 +60,24 @@ def test_all_parts_can_be_named(corelic: Program) -> None:
     )
     assert rows[0]["victim"].startswith("tiny-1 at 30 behind") and "WebP" in rows[2]["victim"]
     assert rows[0]["damages"][0]["input_psnr_db"] >= 38
+
+
+def test_a_defence_that_measures_is_shown_other_photographs(
+    corelic: Program, photo: Image.Image
+) -> None:
+    def ran(*clean: str) -> Ran:
+        defence = ("--defence", "latent-clipping", *clean)
+        return corelic("attack", "one.png", *TINY, "--steps", "1", *defence, "--json", "-o", "out")
+
+    nothing, itself = ran(), ran("--clean", "one.png")
+    assert nothing.exit_code == 1 and "was shown no picture" in nothing.stderr
+    assert itself.exit_code == 1 and "is shown one.png, which is attacked" in itself.stderr
+    Path("clean").mkdir()
+    photo.crop((100, 0, 200, 100)).save("clean/a.png")
+    photo.crop((0, 76, 100, 176)).save("clean/b.jpg")
+    found = ran("--clean", "clean")
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout)[0]["victim"] == "tiny-1 at 50 behind latent clipping"
 
 
 def test_a_classical_codec_can_be_searched_without_gradients(corelic: Program) -> None:

@@ -36,6 +36,9 @@ def lambda_of_victim(victim: Victim, clean: Sequence[Picture]) -> float:
         return float(lambda_of(victim.codec.codec.spec, quality).item())
     if not isinstance(victim, ClassicalVictim):
         raise AttackError(victim.title, "has no λ; give one, as in TwoWay(lambda_=0.01)")
+    if not clean:
+        reason = "its λ is the slope of its curve on clean pictures, and it was shown none"
+        raise AttackError(victim.title, f"{reason}; give some")
     ends = max(0.0, victim.quality - STEP), min(QUALITY_MAX, victim.quality + STEP)
     low, high = ([coded_by(victim.codec, picture, end) for picture in clean] for end in ends)
     rate_bpp = _mean_rate(clean, high) - _mean_rate(clean, low)
@@ -51,9 +54,9 @@ def _mean_rate(pictures: Sequence[Picture], coded: Sequence[Coded]) -> float:
         8 * one.file_bytes / (picture.width_px * picture.height_px)
         for picture, one in zip(pictures, coded, strict=True)
     )
-    return fmean(rates) if pictures else 0.0
+    return fmean(rates)
 
 
 def _mean_error(pictures: Sequence[Picture], coded: Sequence[Coded]) -> float:
     errors = (mse(a.pixels, b.picture.pixels) for a, b in zip(pictures, coded, strict=True))
-    return fmean(errors) if pictures else 0.0
+    return fmean(errors)

@@ -4,15 +4,15 @@ from corelic.attacks.evaluation.controls import equal_noise, with_controls
 from corelic.attacks.evaluation.curves import attacked_bd_rate
 from corelic.attacks.evaluation.damage import CleanSide, Damage, Row
 from corelic.attacks.evaluation.matching import matched
+from corelic.attacks.evaluation.pipeline import Pipeline
 from corelic.attacks.evaluation.sweep import Sweep, sweep
-from corelic.attacks.evaluation.task import accuracy_behind
 
 __all__ = [
     "CleanSide",
     "Damage",
+    "Pipeline",
     "Row",
     "Sweep",
-    "accuracy_behind",
     "attacked_bd_rate",
     "equal_noise",
     "matched",

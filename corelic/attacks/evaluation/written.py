@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from corelic.attacks.attack import AttackResult
 from corelic.jobs import Job
 from corelic.media import picture_bytes, read_picture
 
+PNG = Path("attacked.png")
+
+
+def reread(result: AttackResult) -> tuple[AttackResult, bytes]:
+    """The result of a one-frame attack as its PNG holds it, and that PNG."""
+    (picture,) = result.pictures
+    data = picture_bytes(picture, PNG)
+    return replace(result, pictures=(read_picture(data),)), data
+
 
 def written(result: AttackResult, job: Job) -> AttackResult:
     """The result of a one-frame attack, as it is read back from the PNG that `job` writes."""
-    (picture,) = result.pictures
-    job.write(picture_bytes(picture, job.output))
-    return replace(result, pictures=(read_picture(job.output),))
+    read, data = reread(result)
+    job.write(data)
+    return read

@@ -1,9 +1,9 @@
-"""Genetic search: patterns of blocks that are darker, as they were, or lighter.
+"""Genetic search: patterns of blocks that are darker or lighter.
 
 The idea is QuScore's: uniform crossover, tournaments, and a population that a transfer attack may
 seed. Ours differs: fitness is what gradients cannot see, real bytes and real decode error; genes
-are ternary and stay so in mutation; a seed is read as such a pattern, not scaled twice; one child
-at a time takes the place of the worst.
+are signs, for a block that is left as it was wastes budget, and only a seed has such blocks; a seed
+is read as such a pattern, not scaled twice; one child at a time takes the place of the worst.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from corelic.attacks.attack import Attack, Run
+from corelic.attacks.constraints.base import signs
 from corelic.attacks.pixels import clip_of
 from corelic.codecs.learned import pad
 from corelic.media import Picture
@@ -51,7 +52,7 @@ class Genetic(Attack):
         frames, _, height, width = clean.shape
         shape = (frames, 3, -(-height // self.block_px), -(-width // self.block_px))
         count = min(self.population, self.queries)
-        genes = torch.randint(-1, 2, (count, *shape), generator=random)
+        genes = signs(torch.Size((count, *shape)), random).long()
         if self.seeds:
             genes[0] = self.genes_of(clip_of(self.seeds) - clean.cpu())
         fitness = torch.stack([run.ask(self.grown(run, one)) for one in genes]).cpu()
@@ -61,7 +62,7 @@ class Genetic(Attack):
             crossed = torch.rand(shape, generator=random) < CROSSOVER
             child = torch.where(crossed, genes[father, everyone], genes[mother, everyone])
             mutated = torch.rand(shape, generator=random) < MUTATION
-            child = torch.where(mutated, torch.randint(-1, 2, shape, generator=random), child)
+            child = torch.where(mutated, signs(torch.Size(shape), random).long(), child)
             score = run.ask(self.grown(run, child)).cpu()
             worst = fitness.argmin(dim=0)
             better = score > fitness[worst, everyone]

@@ -4,9 +4,9 @@ Spall, "Multivariate Stochastic Approximation Using a Simultaneous Perturbation 
 Approximation", IEEE TAC 1992; as an attack, Uesato et al., ICML 2018, arXiv:1802.05666. Ours
 differs: directions are constant on blocks of pixels, because a guess from a few differences in
 fifty thousand dimensions is hardly one; differences are of whole levels, because files hold no
-others.
+others; guesses are summed over all steps, for the noise of one is larger than what it says.
 
-    g ← mean over pairs of (score(x + c v) − score(x − c v)) · v;  x ← project(x + stride · g)
+    g ← g + Σ over pairs of (score(x + c v) − score(x − c v)) · v;  x ← project(x + stride · g)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from corelic.attacks.errors import AttackError
 from corelic.attacks.pixels import wide
 
 PROBE = 2 / 255  # c
-REACH = 2.5  # all strides together, in radii: a guess is so wrong that corners are not left at once
+REACH = 8.0  # all strides together, in radii: signs that turn out wrong can be left again
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class SPSA(Attack):
         stride = min(REACH / steps, 1.0) * constraint.radius
         x = best = clean
         top: Tensor | None = None
+        guess = torch.zeros_like(clean)
         for _ in run.steps(steps):
-            guess = torch.zeros_like(clean)
             for _ in range(self.pairs):
                 direction = blocks(clean, self.block_px, run.random)
                 rise = run.oracle((x + PROBE * direction).clamp(0, 1))

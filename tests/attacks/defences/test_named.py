@@ -12,7 +12,7 @@ from corelic.attacks.defences.self_ensemble import SelfEnsemble
 from corelic.attacks.defences.two_way import TwoWay
 from corelic.attacks.defences.worth import lambda_of_victim
 from corelic.attacks.errors import AttackError
-from corelic.attacks.pixels import pictures_of
+from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import ClassicalVictim, LearnedVictim
 from corelic.codecs.classical import Jpeg
 from tests.attacks.defences.conftest import Transparent
@@ -36,6 +36,21 @@ def test_every_name_is_a_defence_that_works(name: str, tiny: LearnedVictim, netw
     coded = victim.code(CLEAN[0])
     assert coded.file_bytes > 0
     assert coded.picture.pixels.shape == CLEAN[0].pixels.shape
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in DEFENCES.items() if "weights" not in one.parameters]
+)
+def test_all_chance_of_a_defence_is_given_to_it(name: str, tiny: LearnedVictim) -> None:
+    victim, x = defend(tiny, name, CLEAN), clip_of(CLEAN[:1])
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        random = torch.Generator().manual_seed(7)
+        found.append((victim.forward(x, random).x_hat, clip_of([victim.code(CLEAN[0]).picture])))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +106,7 @@ def test_the_worth_of_a_bit_to_jpeg_is_a_slope() -> None:
     # The better the quality, the less error is left for a bit to take away.
     coarse, fine = (lambda_of_victim(ClassicalVictim(Jpeg(), at), CLEAN) for at in (30, 80))
     assert 0.0005 < coarse < fine < 0.5
-    with pytest.raises(AttackError, match="trade"):
+    with pytest.raises(AttackError, match="was shown none"):
         lambda_of_victim(ClassicalVictim(Jpeg(), 30), ())
     with pytest.raises(AttackError, match="has no λ"):
         lambda_of_victim(Transparent(), CLEAN)

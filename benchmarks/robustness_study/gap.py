@@ -1,0 +1,141 @@
+"""Must show 1, where the gap over noise is small: do stronger attacks widen it, or is it real?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from corelic.attacks.attack import Attack, AttackResult
+from corelic.attacks.constraints import Linf
+from corelic.attacks.evaluation.controls import equal_noise
+from corelic.attacks.evaluation.damage import Row
+from corelic.attacks.evaluation.figures import from_json, to_json
+from corelic.attacks.objectives import Distortion
+from corelic.attacks.optimisers import APGD, PGD
+from corelic.attacks.pixels import clip_of, pictures_of, wide
+from corelic.codecs.peers import PEERS
+from robustness_study.study import SEED, Cell, Study, db, markdown
+from robustness_study.white_box import rows_of
+
+LEVEL = 8
+RESTARTS = 2
+CONTROL = "control"
+
+
+def kinds(study: Study) -> dict[str, Callable[..., Attack]]:
+    """Stronger than the first table's, each in another way."""
+    steps = study.size.steps
+    return {
+        f"PGD-{2 * steps}": partial(PGD, steps=2 * steps),
+        f"PGD-{steps}, the better of {RESTARTS} starts": partial(PGD, steps=steps),
+        f"APGD-{steps}": partial(APGD, steps=steps),
+    }
+
+
+def qualities(study: Study) -> tuple[int, ...]:
+    """Those from the middle on, where the gap is small."""
+    return tuple(quality for quality in study.size.qualities if quality >= study.middle_quality)
+
+
+def run(study: Study, quality: int, kind: str) -> dict[str, Any]:
+    victim = study.victim(study.codecs[0], quality)
+    attack = kinds(study)[kind](
+        victim, objective=Distortion(), constraint=Linf(LEVEL / 255), seed=SEED
+    )
+    starts = RESTARTS if "starts" in kind else 1
+    results = [replace(attack, seed=SEED + start)(study.crops) for start in range(starts)]
+    return to_json(study.side(victim).row(best(results)))
+
+
+def run_control(study: Study, quality: int) -> list[dict[str, Any]]:
+    """The classical codec of the first table, attacked itself, through BPDA; and noise on it."""
+    learned = study.side(study.victim(study.codecs[0], quality))
+    side = learned.beside(PEERS[study.control])
+    attack = PGD(
+        side.victim,
+        objective=Distortion(),
+        constraint=Linf(LEVEL / 255),
+        steps=study.size.steps,
+        seed=SEED,
+    )
+    return [to_json(side.row(one(study.crops))) for one in (attack, equal_noise(attack))]
+
+
+def best(results: list[AttackResult]) -> AttackResult:
+    """Of several starts the one with the highest score, frame by frame."""
+    ends = torch.tensor([result.end for result in results])
+    clips = torch.stack([clip_of(result.pictures) for result in results])
+    chosen = ends.argmax(dim=0)
+    picked = torch.zeros_like(clips[0])
+    for number, clip in enumerate(clips):
+        picked = torch.where(wide(chosen == number), clip, picked)
+    return replace(
+        results[0],
+        pictures=pictures_of(picked),
+        passes=sum(result.passes for result in results),
+        seconds=sum(result.seconds for result in results),
+    )
+
+
+def name(quality: int, kind: str) -> str:
+    return f"gap/{quality}-{kind.replace(', the better of', '-of').replace(' ', '-').lower()}"
+
+
+def cells(study: Study) -> list[Cell]:
+    descending = tuple(reversed(qualities(study)))
+    controls = [
+        Cell(name(quality, CONTROL), partial(run_control, study, quality)) for quality in descending
+    ]
+    return controls + [
+        Cell(name(quality, kind), partial(run, study, quality, kind))
+        for quality in descending
+        for kind in kinds(study)
+    ]
+
+
+def page(study: Study) -> str:
+    lines = []
+    for quality in qualities(study):
+        rows = rows_of(study, study.codecs[0], quality, "distortion", LEVEL)
+        if rows is None:
+            continue
+        attack, noise, *_ = rows
+        measured = {"noise": noise, f"PGD-{study.size.steps}": attack}
+        for kind in kinds(study):
+            found = study.measured(name(quality, kind))
+            if found is not None:
+                measured[kind] = from_json(found)
+        lines += [_line(quality, kind, row, noise) for kind, row in measured.items()]
+        found = study.measured(name(quality, CONTROL))
+        if found is not None:
+            attacked, beside = map(from_json, found)
+            title = PEERS[study.control].facts.title
+            lines += [
+                _line(quality, f"{title} control, noise", beside, beside),
+                _line(quality, f"{title} control, PGD-{study.size.steps}", attacked, beside),
+            ]
+    text = [
+        "### Where the gap over noise is small\n",
+        f"{study.codecs[0]}, distortion, ε {LEVEL}/255, the same crops. VI is what the codec does "
+        "with the energy of a perturbation: below zero it removes some of it. The better the "
+        "quality, the more of plain noise comes through, so that its own output PSNR is low, and "
+        "the gap is what VI of the attack lies above that of noise. If it were small because the "
+        "attack is weak, more steps, other steps or more starts would widen it. The control is the "
+        "classical codec of the same PSNR, attacked itself (BPDA).\n",
+        markdown(
+            ("quality", "attack", "passes", "PSNR in", "VI", "output", "gap over noise"), lines
+        ),
+    ]
+    return "\n".join(text)
+
+
+def _line(quality: int, kind: str, row: Row, noise: Row) -> tuple[str, ...]:
+    gap = (noise.output_psnr_db or 0) - (row.output_psnr_db or 0)
+    return (
+        *(str(quality), kind, str(row.passes), db(row.input_psnr_db), db(row.vi_db)),
+        *(db(row.output_psnr_db), "" if row is noise else f"**{gap:.2f}**"),
+    )

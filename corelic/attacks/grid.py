@@ -1,0 +1,317 @@
+"""A grid of attacks: pictures × codecs × qualities × defences × attacks, from files on disk.
+
+    pictures ─► Assault, each ─► store ─► robustness.json      every row, real files
+                                     ├──► attacked/*.png       what was measured
+                                     └──► index.html           see `page`
+
+Every defended codec is attacked twice: by an attacker who knows the codec alone, and by one who
+knows the defence, too. A folder of results is also where a run goes on: finished assaults are in
+its `cells/`. What fails is named, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from corelic.attacks import spelling
+from corelic.attacks.attack import Attack, AttackResult
+from corelic.attacks.defences.named import defend
+from corelic.attacks.defences.shown import shown_pictures
+from corelic.attacks.evaluation.controls import equal_noise
+from corelic.attacks.evaluation.damage import CleanSide, Row, joined
+from corelic.attacks.evaluation.figures import to_json
+from corelic.attacks.evaluation.written import reread
+from corelic.attacks.findings import AMPLIFIED, NONE, Finding, Knows, Outcome, Plan, Point
+from corelic.attacks.modifiers import Expectation, Modifier
+from corelic.attacks.page import page
+from corelic.attacks.pixels import clip_of, pictures_of
+from corelic.attacks.victim import Victim, victim_of
+from corelic.codecs.peers import PEERS
+from corelic.errors import CorelicError, UnknownCodecError
+from corelic.eval.bench import NoPicturesError, PictureFile, inventory
+from corelic.eval.engines import Engine, Serial
+from corelic.eval.machine import machine
+from corelic.eval.results import slug
+from corelic.eval.store import Store
+from corelic.eval.tasks import Subject, Task, lossless_webp, opened
+from corelic.eval.threads import torch_threads
+from corelic.jobs import Failure, atomic_write, read_file
+from corelic.media import Picture, read_picture
+
+Progress = Callable[[int, int, str], None]  # done, total, what was done last
+
+
+@dataclass(frozen=True, slots=True)
+class Assaulted:
+    """One attack on one picture.
+
+    rows    as `Finding` has them, of one picture
+    png     the attacked picture, in base64: what was measured
+    panels  as `Finding` has them; none for pictures that are not shown
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="constants")
+
+    rows: tuple[Row, ...]
+    png: str
+    panels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assault(Task):
+    """One attack on one picture: a point of the grid.
+
+    clean_digest  of the pictures that the defence is shown
+    """
+
+    result: ClassVar[type] = Assaulted
+    quality: float
+    defence: str
+    knows: Knows
+    attack: str
+    objective: str
+    constraint: str
+    control: str
+    steps: int
+    queries: int
+    draws: int
+    seed: int
+    side_px: int | None
+    clean: tuple[str, ...]
+    clean_digest: str
+    shown: bool
+
+    def run(self, data: bytes) -> Assaulted:
+        picture = _middle(read_picture(data, name=self.subject.picture), self.side_px)
+        codec, control = opened(self.subject.codec, "cpu"), PEERS[self.control]
+        with torch_threads(1):  # the same figures whatever the engine
+            plain = victim_of(codec, self.quality)
+            victim = plain
+            if self.defence != NONE:
+                others = shown_pictures([Path(path) for path in self.clean], picture)
+                victim = defend(plain, self.defence, others)
+            attack = self.made(victim if self.knows == "all" else plain)
+            result, png = reread(attack([picture]))
+            noise = equal_noise(attack)([picture])
+            sides = [CleanSide(victim, [picture], [self.subject.picture])]
+            if self.defence == NONE:
+                sides.append(sides[0].beside(control))
+            rows = tuple(side.row(one) for side in sides for one in (result, noise))
+            panels = _panels(sides[0], result) if self.shown else ()
+        return Assaulted(rows, b64encode(png).decode(), panels)
+
+    def made(self, victim: Victim) -> Attack:
+        blind = self.attack.partition(":")[0] in spelling.BLIND
+        modifiers: list[Modifier] = []
+        if victim.stochastic and not blind:
+            modifiers.append(Expectation(self.draws))
+        return spelling.attack(
+            self.attack,
+            victim,
+            objective=spelling.objective(self.objective),
+            constraint=spelling.constraint(self.constraint),
+            modifiers=modifiers,
+            steps=self.steps,
+            queries=self.queries,
+            seed=self.seed,
+        )
+
+    @property
+    def point(self) -> Point:
+        return Point(
+            *(self.subject.codec, self.quality, self.defence, self.knows),
+            *(self.attack, self.objective, self.constraint),
+        )
+
+
+def silent(done: int, total: int, name: str) -> None:
+    """The progress of a run that nobody watches."""
+
+
+def run(
+    plan: Plan,
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+) -> Outcome:
+    """Does what is not done yet, then writes all results into `out`.
+
+    Raises CorelicError for what no picture can help: a misspelt part, a missing package.
+    """
+    unfit = check(plan)
+    pictures, failures = inventory(sources)
+    failures += [Failure(f"{codec} behind {defence}", e) for (codec, defence), e in unfit.items()]
+    if not pictures:
+        raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
+    out.mkdir(parents=True, exist_ok=True)
+    store = Store(out / "cells")
+    paths = {picture.digest: picture.path for picture in pictures}
+    everything = assaults_of(plan, pictures)
+    assaults = [one for one in everything if (one.subject.codec, one.defence) not in unfit]
+    found: dict[Assault, Assaulted] = {}
+    for assault in assaults:
+        stored = store.get(assault)
+        if stored is not None:
+            found[assault] = stored
+    missing: dict[Task, Assault] = {one: one for one in assaults if one not in found}
+    progress(len(found), len(assaults), "")
+    done = len(found)
+    engine = engine or Serial()
+    for one in engine.run(list(missing), lambda task: read_file(paths[task.subject.digest])):
+        done += 1
+        assault = missing[one.task]
+        name = f"{assault.subject.picture}, {assault.point}"
+        progress(done, len(assaults), name)
+        if one.error is not None:
+            failures.append(Failure(name, one.error))
+            continue
+        store.put(assault, one.result)
+        found[assault] = one.result
+    outcome = Outcome(plan, _findings(assaults, found), tuple(failures))
+    _write(out, outcome, found)
+    return outcome
+
+
+def check(plan: Plan) -> dict[tuple[str, str], CorelicError]:
+    """By codec and defence why the two do not go together, where they do not.
+
+    AttackError, UnknownCodecError, … where a part is misspelt, or a defence goes with no codec.
+    """
+    if plan.control not in PEERS:
+        raise UnknownCodecError(plan.control, tuple(PEERS))
+    objectives = [spelling.objective(text) for text in plan.objectives]
+    constraints = [spelling.constraint(text) for text in plan.constraints]
+    clean = shown_pictures(plan.clean)
+    victims = {codec: victim_of(opened(codec, "cpu"), plan.qualities[0]) for codec in plan.codecs}
+    for victim, attack in product(victims.values(), plan.attacks):
+        spelling.attack(attack, victim, objective=objectives[0], constraint=constraints[0])
+    unfit: dict[tuple[str, str], CorelicError] = {}
+    for defence in plan.defences:
+        for codec, victim in victims.items():
+            try:
+                defend(victim, defence, clean)
+            except CorelicError as error:
+                unfit[codec, defence] = error
+        if all((codec, defence) in unfit for codec in victims):
+            raise unfit[plan.codecs[0], defence]
+    return unfit
+
+
+def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault]:
+    """One picture after the other, and all codecs by turns."""
+    digest = hashlib.sha256()
+    for clean in shown_pictures(plan.clean):
+        digest.update(clean.pixels.tobytes())
+    defences = NONE, *plan.defences
+    for number, picture in enumerate(pictures):
+        for constraint, objective, attack, defence, quality in product(
+            plan.constraints, plan.objectives, plan.attacks, defences, plan.qualities
+        ):
+            for codec in plan.codecs:
+                for knows in _attackers(defence):
+                    yield Assault(
+                        subject=_subject(codec, picture),
+                        quality=quality,
+                        defence=defence,
+                        knows=knows,
+                        attack=attack,
+                        objective=objective,
+                        constraint=constraint,
+                        control=plan.control,
+                        steps=plan.steps,
+                        queries=plan.queries,
+                        draws=plan.draws,
+                        seed=plan.seed,
+                        side_px=plan.side_px,
+                        clean=tuple(map(str, plan.clean)),
+                        clean_digest=digest.hexdigest()[:16],
+                        shown=number < plan.sample,
+                    )
+
+
+def _attackers(defence: str) -> tuple[Knows, ...]:
+    return ("all",) if defence == NONE else ("codec", "all")
+
+
+def _subject(codec: str, picture: PictureFile) -> Subject:
+    facts = opened(codec, "cpu").facts
+    return Subject(codec, f"{facts.name}; {facts.version}", "cpu", picture.name, picture.digest)
+
+
+def _middle(picture: Picture, side_px: int | None) -> Picture:
+    """8-bit RGB, and of it a square from the middle, as far as it goes."""
+    (colour,) = pictures_of(clip_of([picture]))
+    if side_px is None:
+        return colour
+    top, left = (max(0, side - side_px) // 2 for side in colour.pixels.shape[:2])
+    part = colour.pixels[top : top + side_px, left : left + side_px]
+    return Picture(np.ascontiguousarray(part))
+
+
+def _panels(side: CleanSide, result: AttackResult) -> tuple[str, ...]:
+    (clean,), (attacked,) = side.pictures, result.pictures
+    decoded, decoded_attacked = side.coded[0].picture, side.victim.code(attacked).picture
+    rows = ((clean, attacked), (decoded, decoded_attacked))
+    return tuple(
+        lossless_webp(pixels)
+        for one, other in rows
+        for pixels in (one.pixels, other.pixels, amplified(one.pixels, other.pixels))
+    )
+
+
+def amplified(clean: NDArray[np.uint8], attacked: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The difference, times AMPLIFIED, around mid-grey."""
+    change = attacked.astype(int) - clean
+    return np.clip(128 + AMPLIFIED * change, 0, 255).astype(np.uint8)
+
+
+def _findings(assaults: Sequence[Assault], found: dict[Assault, Assaulted]) -> tuple[Finding, ...]:
+    by_point: dict[Point, list[Assault]] = {}
+    for assault in assaults:
+        if assault in found:
+            by_point.setdefault(assault.point, []).append(assault)
+    return tuple(
+        Finding(
+            point,
+            tuple(map(joined, zip(*(found[one].rows for one in of_point), strict=True))),
+            tuple(
+                (one.subject.picture, found[one].panels) for one in of_point if found[one].panels
+            ),
+        )
+        for point, of_point in by_point.items()
+    )
+
+
+def _write(out: Path, outcome: Outcome, found: dict[Assault, Assaulted]) -> None:
+    (out / "attacked").mkdir(exist_ok=True)
+    files: dict[Point, dict[str, str]] = {}
+    for assault, one in found.items():
+        name = f"{slug(Path(assault.subject.picture).stem)}-{assault.key[-16:]}.png"
+        files.setdefault(assault.point, {})[assault.subject.picture] = name
+        atomic_write(out / "attacked" / name, b64decode(one.png), overwrite=True)
+    content: dict[str, Any] = {
+        "plan": asdict(outcome.plan) | {"clean": list(map(str, outcome.plan.clean))},
+        "machine": machine(),
+        "findings": [
+            asdict(finding.point)
+            | {"attacked": files[finding.point], "rows": list(map(to_json, finding.rows))}
+            for finding in outcome.findings
+        ],
+        "failures": [str(failure) for failure in outcome.failures],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    atomic_write(out / "robustness.json", text.encode(), overwrite=True)
+    atomic_write(out / "index.html", page(outcome).encode(), overwrite=True)

@@ -1,0 +1,143 @@
+"""corelic robustness"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from typer import Argument, BadParameter, Option
+
+import corelic
+from corelic.jobs import JobsFailedError, show_error
+
+if TYPE_CHECKING:
+    from corelic.attacks.findings import Finding
+
+
+def robustness(
+    sources: Annotated[list[Path], Argument(help="Folders of pictures, or pictures.")],
+    output: Annotated[
+        Path, Option("--output", "-o", help="Folder of results; a run goes on where it was.")
+    ] = Path("robustness"),
+    codecs: Annotated[
+        str, Option(help="As in swift,avif; anything that --codec takes.")
+    ] = corelic.DEFAULT_CODEC,
+    qualities: Annotated[str, Option(help="As in 20,50,80.")] = "50",
+    attacks: Annotated[str, Option(help="As in pgd,square; see `corelic attack`.")] = "pgd",
+    objectives: Annotated[str, Option(help="As in distortion,rate.")] = "distortion,rate",
+    constraints: Annotated[str, Option(help="As in linf=4,linf=8.")] = "linf=8",
+    defences: Annotated[
+        str, Option(help="Beside none, as in median,jpeg:quality=60+blur; docs/defences.md.")
+    ] = "",
+    control: Annotated[
+        str, Option(help="Classical codec that is given the same pictures, at equal PSNR.")
+    ] = "jpeg",
+    steps: Annotated[int, Option(min=1, help="Of attacks with gradients.")] = 40,
+    queries: Annotated[int, Option(min=1, help="Of attacks without.")] = 2000,
+    draws: Annotated[
+        int, Option(min=1, help="Averaged in a step, of defences that draw lots.")
+    ] = 3,
+    crop: Annotated[
+        int | None, Option(min=16, metavar="PX", help="Attack the middle of each picture.")
+    ] = None,
+    clean: Annotated[
+        list[Path] | None,
+        Option(help="Other photographs, for defences that measure before they work."),
+    ] = None,
+    sample: Annotated[int, Option(min=0, help="So many pictures are shown on the page.")] = 2,
+    seed: Annotated[int, Option(help="The same one gives the same figures.")] = 0,
+    jobs: Annotated[int, Option("--jobs", "-j", min=1, help="Processes.")] = 1,
+) -> None:
+    """Attack codecs, plain and defended, on many pictures, and make a page of what comes of it.
+
+    Every figure is of files. A defended codec is attacked by who knows the codec alone, and by who
+    knows its defence, too. Interrupt it as you like: the same command goes on. OUT gets
+    robustness.json, index.html and the attacked pictures.
+
+    \b
+    Examples:
+      corelic robustness photos/ --crop 128 --steps 10
+      corelic robustness photos/ --codecs swift,jpeg --qualities 20,50,80 --jobs 4
+      corelic robustness photos/ --defences median,random-geometry,two-way -o defended
+    """
+    from corelic.attacks import grid
+    from corelic.attacks.findings import Plan
+    from corelic.eval.engines import Engine, Processes, Serial
+
+    plan = Plan(
+        codecs=_names("codecs", codecs),
+        qualities=_qualities(qualities),
+        attacks=_names("attacks", attacks),
+        objectives=_names("objectives", objectives),
+        constraints=_names("constraints", constraints),
+        defences=_list(defences),
+        control=control,
+        steps=steps,
+        queries=queries,
+        draws=draws,
+        seed=seed,
+        side_px=crop,
+        clean=tuple(clean or ()),
+        sample=sample,
+    )
+    workers: Engine = Serial() if jobs == 1 else Processes(jobs)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_interactive) as bar:
+        task = bar.add_task("")
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
+
+        outcome = grid.run(plan, sources, output, engine=workers, progress=show)
+    for failure in outcome.failures:
+        show_error(str(failure), console)
+    if outcome.findings:
+        Console().print(_table(outcome.findings))
+    print(f"all figures: {output / 'robustness.json'}; to look at: {output / 'index.html'}")
+    if outcome.failures:
+        done = sum(len(finding.rows[0].damages) for finding in outcome.findings)
+        raise JobsFailedError(outcome.failures, done + len(outcome.failures))
+
+
+def _table(findings: tuple[Finding, ...]) -> Table:
+    """Means over the pictures; the page has more columns."""
+    found = Table(title="means over the pictures, of files; dB of PSNR")
+    for column in ("codec, attack", "attacker", "output", "noise", "lost", "bytes", "noise"):
+        found.add_column(column, justify="left" if column[0] in "ca" else "right")
+    for finding in findings:
+        attack, noise, *_ = finding.rows
+        found.add_row(
+            str(finding.point),
+            "adaptive" if finding.point.knows == "all" else "blind",
+            *(_db(attack.output_psnr_db), _db(noise.output_psnr_db), _db(attack.source_loss_db)),
+            *(f"× {attack.bytes_ratio:.3f}", f"× {noise.bytes_ratio:.3f}"),
+        )
+    return found
+
+
+def _db(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _names(option: str, text: str) -> tuple[str, ...]:
+    found = _list(text)
+    if not found:
+        raise BadParameter(f"name at least one with --{option}")
+    return found
+
+
+def _qualities(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(sorted({float(part) for part in _names("qualities", text)}))
+    except ValueError:
+        raise BadParameter(f"--qualities is {text!r}; give numbers, as in 20,50,80") from None
+    if not all(0 <= quality <= 100 for quality in found):
+        raise BadParameter("--qualities go from 0 to 100")
+    return found

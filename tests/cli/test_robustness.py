@@ -1,0 +1,171 @@
+"""corelic robustness"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from corelic.attacks import grid
+from tests.cli.conftest import Program
+from tests.tiny import TINY_WEIGHTS
+
+TINY = ("--codecs", str(TINY_WEIGHTS))
+SHORT = ("--steps", "2", "--objectives", "rate", "-o", "out")
+
+
+@pytest.fixture(autouse=True)
+def pictures(corelic: Program, photo: Image.Image) -> None:
+    Path("pictures").mkdir()
+    photo.crop((0, 0, 70, 60)).save("pictures/one.png")
+    photo.crop((60, 40, 124, 104)).save("pictures/two.jpg", quality=95)
+
+
+def findings() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(Path("out/robustness.json").read_text())["findings"]
+    return found
+
+
+def test_every_combination_is_measured_on_files(corelic: Program) -> None:
+    ran = corelic("robustness", "pictures", *TINY, *SHORT, "--defences", "median", "--crop", "48",
+                  "--constraints", "linf=4,linf=8", "--qualities", "30,70")  # fmt: skip
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    assert "out/index.html" in ran.stdout.decode()
+    points = {
+        (one["quality"], one["defence"], one["knows"], one["constraint"]) for one in findings()
+    }
+    attackers = (("none", "all"), ("median", "codec"), ("median", "all"))
+    assert points == {
+        (quality, *attacker, constraint)
+        for quality in (30, 70)
+        for attacker in attackers
+        for constraint in ("linf=4", "linf=8")
+    }
+    for one in findings():
+        attack, noise, *control = one["rows"]
+        assert attack["mean"]["linf_levels"] == int(one["constraint"][-1])
+        assert "noise" in noise["attack"]
+        assert len(control) == (2 if one["defence"] == "none" else 0)
+        for damage in attack["damages"]:
+            name = f"out/attacked/{one['attacked'][damage['picture']]}"
+            assert Image.open(name).size == (48, 48)
+            if one["defence"] == "none":
+                codec = ("--codec", str(TINY_WEIGHTS), "-q", f"{one['quality']:g}")
+                assert corelic("encode", name, *codec, "-o", "x.clc", "--overwrite").exit_code == 0
+                assert Path("x.clc").stat().st_size == damage["attacked_bytes"]
+
+
+def test_a_blind_attacker_makes_what_it_makes_of_the_codec_alone(corelic: Program) -> None:
+    ran = corelic("robustness", "pictures/one.png", *TINY, *SHORT, "--defences", "blur")
+    assert ran.exit_code == 0, ran.stderr
+    attacked = {
+        (one["defence"], one["knows"]): Path(
+            "out/attacked", one["attacked"]["one.png"]
+        ).read_bytes()
+        for one in findings()
+    }
+    assert attacked["none", "all"] == attacked["blur", "codec"] != attacked["blur", "all"]
+    victims = {one["rows"][0]["victim"] for one in findings()}
+    assert victims == {"tiny-1 at 50", "tiny-1 at 50 behind blur σ 0.7"}  # as both are judged
+
+
+def test_the_page_shows_pictures_in_rows_and_needs_nothing_else(corelic: Program) -> None:
+    ran = corelic("robustness", "pictures", *TINY, *SHORT, "--sample", "1", "--crop", "48")
+    assert ran.exit_code == 0, ran.stderr
+    page = Path("out/index.html").read_text()
+    assert "one.png: " in page and "two.jpg: " not in page  # one of them is shown
+    assert page.count("<figure>") == page.count("data:image/webp;base64,") == 6
+    for label in ("clean", "attacked", "decoded clean", "decoded attacked", "difference × 8"):
+        assert f"<figcaption>{label}</figcaption>" in page
+    assert "://" not in page and "{{" not in page and "<script" not in page
+
+
+def test_differences_are_amplified_around_grey() -> None:
+    clean = np.array([[[100, 100, 100]]], np.uint8)
+    attacked = np.array([[[101, 98, 255]]], np.uint8)
+    assert grid.amplified(clean, attacked).tolist() == [[[136, 112, 255]]]
+
+
+def test_a_run_goes_on_where_it_was(corelic: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("robustness", "pictures", *TINY, *SHORT, "--crop", "48")
+    assert corelic(*arguments).exit_code == 0
+    before = findings()
+    cells = sorted(Path("out/cells").iterdir())
+    cells[0].unlink()
+    cells[1].write_text("{")  # as an older version might have left it
+    done = []
+    whole = grid.Assault.run
+
+    def counted(self: grid.Assault, data: bytes) -> grid.Assaulted:
+        done.append(self.subject.picture)
+        return whole(self, data)
+
+    monkeypatch.setattr(grid.Assault, "run", counted)
+    assert corelic(*arguments).exit_code == 0
+    assert sorted(done) == ["one.png", "two.jpg"] and len(cells) == 2
+    for one in (*before, *(after := findings())):
+        for row in one["rows"]:
+            del row["seconds"]
+    assert before == after
+    assert corelic(*arguments).exit_code == 0 and len(done) == 2
+    # Another budget is another measurement.
+    assert corelic(*arguments, "--constraints", "linf=3").exit_code == 0 and len(done) == 4
+
+
+def test_processes_give_the_same_figures(corelic: Program) -> None:
+    arguments = ("robustness", "pictures", *TINY, *SHORT, "--crop", "48")
+    assert corelic(*arguments).exit_code == 0
+    one = findings()
+    assert corelic(*arguments, "-o", "again", "--jobs", "2").exit_code == 0
+    other = json.loads(Path("again/robustness.json").read_text())["findings"]
+    for a, b in zip(one, other, strict=True):
+        assert a["attacked"] == b["attacked"]
+        assert [row["damages"] for row in a["rows"]] == [row["damages"] for row in b["rows"]]
+
+
+def test_what_fails_is_named_and_the_rest_goes_on(corelic: Program, photo: Image.Image) -> None:
+    Path("pictures/notes.txt").write_text("not a picture")
+    photo.convert("RGBA").save("pictures/clear.png")
+    ran = corelic("robustness", "pictures", "--codecs", f"{TINY_WEIGHTS},jpeg", *SHORT, "--crop",
+                  "48", "--defences", "latent-clipping", "--clean", "photo.png")  # fmt: skip
+    assert ran.exit_code == 1
+    for told in ("notes.txt", "clear.png", "jpeg behind latent-clipping"):
+        assert told in ran.stderr
+    assert all(len(one["rows"][0]["damages"]) == 2 for one in findings())
+    assert [(one["codec"] == "jpeg", one["defence"]) for one in findings()] == [
+        *((False, "none"), (True, "none"), (False, "latent-clipping"), (False, "latent-clipping")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--attacks", "pgdd"), "did you mean 'pgd'"),
+        (("--objectives", "distorsion"), "did you mean 'distortion'"),
+        (("--constraints", "linf=0"), "give 1 / 255 to 1"),
+        (("--defences", "medium"), "did you mean 'median'"),
+        (("--codecs", "swfit"), "did you mean 'swift'"),
+        (("--control", "jpg"), "did you mean"),
+        (("--defences", "latent-clipping"), "was shown no picture"),
+    ],
+)
+def test_a_misspelt_part_stops_the_run_before_it_begins(
+    corelic: Program, arguments: tuple[str, ...], message: str
+) -> None:
+    codec = () if "--codecs" in arguments else TINY
+    ran = corelic("robustness", "pictures", *codec, *arguments, "-o", "out")
+    assert ran.exit_code == 1 and message in ran.stderr and ran.stderr.count("\n") == 1
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("text", ["10,x", "-3", "101", ","])
+def test_wrong_qualities_are_wrong_usage(corelic: Program, text: str) -> None:
+    assert corelic("robustness", "pictures", "--qualities", text).exit_code == 2
+
+
+def test_a_folder_without_pictures_is_an_error(corelic: Program) -> None:
+    Path("empty").mkdir()
+    ran = corelic("robustness", "empty", *TINY, *SHORT)
+    assert ran.exit_code == 1 and "no picture is left" in ran.stderr
