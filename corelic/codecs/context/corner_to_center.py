@@ -127,7 +127,8 @@ class CornerToCenter(ContextModel):
 
     def _parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         own, known = self.places[step], list(chain(*self.places[:step]))
-        one_hot = F.one_hot(torch.tensor([step], device=hyper.device), self.steps).to(hyper.dtype)
+        one_hot = hyper.new_zeros(1, self.steps)
+        one_hot[:, step] = 1.0
         # (N, rows of windows, columns of windows, places, width)
         x = self._at(own, hyper) + self.step(one_hot)
         shape = x.shape
