@@ -51,7 +51,7 @@ LOSS = Loss(pivot_lambda=0.012, exponent=0.6)
 QUALITIES = (10.0, 35.0, 60.0, 85.0)
 HYPER_CHANNELS = 64
 FIXED = ("channels", "transform_steps", "steps", "batch", "crop", "cached", "learning_rate")
-FIXED += ("data", "pictures", "limit")  # options that all rows must share
+FIXED += ("data", "pictures", "limit", "centre")  # options that all rows must share
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=photos, required=photos is None)
     parser.add_argument("--pictures", type=Path, default=kodak, required=kodak is None)
     parser.add_argument("--limit", type=int, help="only so many pictures")
+    parser.add_argument("--centre", type=int, help="of pictures, only a square of so many pixels")
     parser.add_argument("--transforms", default=",".join(spec_json.kinds("transform")))
     parser.add_argument("--contexts", default=",".join(kinds))
     parser.add_argument("--channels", type=int, default=128, help="of latents (%(default)s)")
@@ -220,7 +221,17 @@ def pictures_of(given: argparse.Namespace) -> list[Picture]:
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         raise PictureError(str(given.pictures), "has no .png; give --pictures another folder")
-    return [read_picture(path) for path in paths]
+    pictures = [read_picture(path) for path in paths]
+    return [centre_of(picture, given.centre) for picture in pictures] if given.centre else pictures
+
+
+def centre_of(picture: Picture, side_px: int) -> Picture:
+    """Its middle, a square; all of a side that is shorter."""
+    rows, columns = (
+        slice(max(length - side_px, 0) // 2, max(length - side_px, 0) // 2 + side_px)
+        for length in picture.pixels.shape[:2]
+    )
+    return Picture(picture.pixels[rows, columns])
 
 
 def row_of(

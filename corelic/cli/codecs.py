@@ -13,6 +13,7 @@ FIELDS = (
     "parameters",
     "paper",
     "weights",
+    "training_steps",
     "weights_licence",
     "pad_multiple_px",
     "tiling",
@@ -31,14 +32,15 @@ def codecs(as_json: options.Json = False) -> None:
     if as_json:
         print_json([{field: getattr(spec, field) for field in FIELDS} for spec in specs])
         return
-    table = Table("codec", "parameters", "weights", "licence", "tiling", "paper")
-    for column in table.columns[:3]:
+    table = Table("codec", "parameters", "weights", "trained", "licence", "tiling", "paper")
+    for column in table.columns[:4]:
         column.no_wrap = True
     for spec in specs:
         table.add_row(
             f"{spec.name}-{spec.generation}",
             f"{spec.parameters:,}",
-            spec.weights or "not trained",
+            spec.weights or "none",
+            "" if spec.training_steps is None else f"{spec.training_steps:,} steps",
             spec.weights_licence,
             spec.tiling,
             spec.paper,

@@ -33,6 +33,7 @@ class CodecInfo:
     spec: CodecSpec
     parameters: int
     weights: str | None  # file name of the shipped weights
+    training_steps: int | None  # that they took, as their card says
 
     @property
     def name(self) -> str:
@@ -217,5 +218,7 @@ def list_codecs() -> tuple[CodecInfo, ...]:
         with torch.device("meta"):  # shapes alone are enough to count
             parameters = LearnedImageCodec(spec).parameter_count
         path = store.shipped(spec)
-        found.append(CodecInfo(spec, parameters, None if path is None else path.name))
+        card = {} if path is None else store.read_card(path.read_bytes(), path.name)
+        steps = card.get("position", {}).get("step")
+        found.append(CodecInfo(spec, parameters, None if path is None else path.name, steps))
     return tuple(found)

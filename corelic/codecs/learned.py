@@ -83,6 +83,15 @@ class Rated:
     hyper_bits: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Masks:
+    """Of all steps of a context, each (M, h, w) bool: for latents of a shape, on a device."""
+
+    shape: torch.Size
+    device: torch.device
+    masks: list[Tensor]
+
+
 def straight_through_round(x: Tensor) -> Tensor:
     """round(x) with the gradient of x."""
     return x + (torch.floor(x + 0.5) - x).detach()
@@ -116,6 +125,7 @@ class LearnedImageCodec(nn.Module):
         self.hyper_synthesis = HyperSynthesis(spec.hyper_channels, self.context.hyper_features)
         self.prior = FactorisedPrior(spec.hyper_channels, NODES)
         self.exact = False
+        self.last_masks: Masks | None = None
 
     @property
     def parsing_path(self) -> nn.ModuleList:
@@ -206,8 +216,7 @@ class LearnedImageCodec(nn.Module):
     ) -> Prediction:
         """All steps, with y known."""
         coded, y_hat, index, mean = (torch.zeros_like(y) for _ in range(4))
-        for step, mask in enumerate(self.context.masks(y.shape)):
-            mask = mask.to(y.device)
+        for step, mask in enumerate(self.masks_for(y)):
             parameters = self.context.parameters_for(step, hyper, y_hat)
             if self.exact:
                 parameters = parameters.on_grid()
@@ -220,6 +229,19 @@ class LearnedImageCodec(nn.Module):
             mean = torch.where(mask, parameters.mean, mean)
         coded = coded if self.context.refines else y_hat
         return Prediction(coded, y_hat, GaussianParameters(index, mean))
+
+    def masks_for(self, y: Tensor) -> list[Tensor]:
+        """The context's masks, on the device of y; kept while training, whose steps are alike.
+
+        Made anew, they would travel to the device at each step, and it would wait for them.
+        """
+        last = self.last_masks
+        if last is not None and (last.shape, last.device) == (y.shape[1:], y.device):
+            return last.masks
+        masks = [mask.to(y.device) for mask in self.context.masks(y.shape)]
+        if self.training:
+            self.last_masks = Masks(y.shape[1:], y.device, masks)
+        return masks
 
     def refined(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
         """As `ContextModel.refine`, on the grid of ŷ once this codec is exact."""

@@ -28,6 +28,7 @@ FLOAT_BYTES, EXACT_BYTES = 4, 8  # of a value around the parsing path, and in it
 INDEX_BYTES = 8
 # At 27 × 27 cells of swift, halos add a sixth; twice the memory would save a third of that.
 LARGEST_WINDOW_BYTES = 512 * 10**6
+LEAST_HALOS = 4  # halos that a side has room for, whatever that takes: else they are all there is
 
 
 def give_back() -> None:
@@ -62,7 +63,9 @@ class Stage:
     bytes_per_cell: int
 
     def tiles(self, grid: Grid, free_bytes: int) -> list[Tile]:
-        return grid.tiles(self.halo, min(free_bytes, LARGEST_WINDOW_BYTES) // self.bytes_per_cell)
+        cells = LARGEST_WINDOW_BYTES // self.bytes_per_cell
+        cells = max(cells, (LEAST_HALOS * (self.halo or 0)) ** 2)
+        return grid.tiles(self.halo, min(cells, free_bytes // self.bytes_per_cell))
 
     def least_bytes(self, grid: Grid) -> int:
         return grid.least_window(self.halo) * self.bytes_per_cell

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corelic.entropy.grid import ACTIVATION_LIMIT, GridSum, GridTable, Snap
@@ -45,6 +46,8 @@ class GridLayerNorm(GridSum):
         self.accumulator_bound = float(features * ACTIVATION_LIMIT**2)  # of the squares
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.snap.fraction_bits is None and not self.snap.watching:
+            return F.layer_norm(x, (self.features,), eps=EPSILON)  # the same, and trains faster
         x = self.snap(x)
         count = like(x, self.features)
         x = self.centred(x - x.sum(-1, keepdim=True) / count)
@@ -79,5 +82,7 @@ class GridGelu(nn.Module):
     def forward(self, x: Tensor, phi: GridTable) -> Tensor:
         """phi: a table of `normal_cdf`, which all layers of a network may share."""
         x = self.snap(x)
+        if self.snap.fraction_bits is None:
+            return F.gelu(x)  # the same function in one pass, which trains faster
         product: Tensor = x * phi(x)
         return product

@@ -6,8 +6,8 @@
 Weights are whole numbers of 1/256, values have 16 bits: the sum is exact. While training, points
 are not rounded, and the gradient of an offset is the slope between neighbours.
 
-Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211, section 2.1, with
-coordinates on a grid. Not `grid_sample`, whose coordinates are normalised by division.
+Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211, with coordinates
+on a grid. Not `grid_sample`, whose coordinates are normalised by division.
 """
 
 from __future__ import annotations

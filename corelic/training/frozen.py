@@ -92,7 +92,7 @@ def train_on_latents(
     """Yields the loss of each step: weighted bits per pixel and error."""
     device = next(codec.parameters()).device
     parameters = list(between_transforms(codec).parameters())
-    adam = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99))
+    adam = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
     codec.train()
     torch.manual_seed(seed)
     for step in range(steps):

@@ -44,6 +44,7 @@ def test_info_reads_a_pipe_and_goes_past_a_bad_file(corelic: Program) -> None:
 
 
 def test_codecs_lists_the_default(corelic: Program) -> None:
-    names = [found["name"] for found in json.loads(corelic("codecs", "--json").stdout)]
-    assert "swift" in names
+    listed = {found["name"]: found for found in json.loads(corelic("codecs", "--json").stdout)}
+    assert listed["swift"]["training_steps"] == 20_050
+    assert listed["s2lic"]["weights"] is None and listed["s2lic"]["training_steps"] is None
     assert "swift-1" in corelic("codecs").stdout.decode()

@@ -9,9 +9,11 @@ import torch
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec, exact_arithmetic
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.memory import Costs, Network, Work
 from corelic.codecs.passes import silent
 from corelic.codecs.rate import nearest_node
+from corelic.codecs.registry import list_specs
 from corelic.codecs.tiling import Grid
 from corelic.entropy import container
 from corelic.errors import MemoryBudgetError
@@ -162,6 +164,22 @@ def test_what_sees_everything_is_processed_whole_and_the_rest_in_tiles() -> None
     assert least > Costs(codec.codec).least_bytes(grid, "encode")
     with pytest.raises(MemoryBudgetError):
         costs.plan(grid, "encode", least - 1)
+
+
+@pytest.mark.parametrize("spec", list_specs(), ids=lambda spec: spec.full_name)
+def test_halos_are_not_most_of_the_work(spec: CodecSpec) -> None:
+    """A window with room for its halo alone would make a tile of every cell."""
+    with torch.device("meta"):
+        codec = LearnedImageCodec(spec)
+    costs = Costs(codec)
+    for grid in (Grid(8, 12), Grid(32, 40)):  # 0.4 and 5 megapixels
+        for stage in costs.stages.values():
+            tiles = stage.tiles(grid, MEMORY_BYTES)
+            seen = sum(
+                (tile.rows.last - tile.rows.first) * (tile.columns.last - tile.columns.first)
+                for tile in tiles
+            )
+            assert seen <= 6 * grid.cells
 
 
 def test_a_spec_says_halo_if_and_only_if_it_has_one() -> None:

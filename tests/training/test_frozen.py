@@ -97,3 +97,16 @@ def test_what_a_context_refines_counts_as_error(cache: LatentCache) -> None:
     codec.zero_grad()
     (y - codec.rated(y, quality).y_hat).square().sum().backward()
     assert all(part.grad is not None for part in codec.context.residuals.parameters())
+
+
+def test_masks_are_kept_while_training_and_fit_their_latents() -> None:
+    codec = LearnedImageCodec(tiny.TINY).train()
+    m = tiny.TINY.transform.latent_channels
+    for height, width in ((4, 4), (4, 8), (8, 4), (4, 4)):
+        y = torch.zeros(2, m, height, width)
+        found = codec.masks_for(y)
+        expected = codec.context.masks(y.shape)
+        assert all(one.equal(two) for one, two in zip(found, expected, strict=True))
+        assert codec.masks_for(y) is found
+    other = torch.zeros(1, m, 8, 8)  # a large picture's would only take memory
+    assert codec.eval().masks_for(other) is not codec.masks_for(other)

@@ -5,7 +5,7 @@
                      └──► … ──► step k, which sees the ŷ of all earlier masks
 
 A step may refine its own ŷ = symbol + mean before later steps and the synthesis see it: latent
-residual prediction (Minnen & Singh, ICIP 2020, arXiv:2007.08739, section 3.2).
+residual prediction (Minnen & Singh, ICIP 2020, arXiv:2007.08739).
 """
 
 from __future__ import annotations

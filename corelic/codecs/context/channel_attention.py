@@ -1,7 +1,7 @@
 """Channel slices × checkerboard with attention over channels and over the whole picture (ACGC).
 
 Wang et al., "S2LIC: Learned Image Compression with the SwinV2 Block, Adaptive Channel-wise and
-Global-inter Attention Context", arXiv:2403.14471; no code of its authors is used.
+Global-inter Attention Context"; no code of its authors is used.
 
     ŷ of earlier slices,  ─┬─► channels: 3×3 GELU 3×3 GELU ─┬─ gates ─┬─► + ─► 2s ─┐
     ■ of this one          │             1×1, depthwise 3×3 ┘         │            │

@@ -110,7 +110,7 @@ class CornerToCenter(ContextModel):
             Layer(width, spec.heads, spec.window) for _ in range(spec.layers)
         )
         self.summary = Summary(width, spec.heads)
-        self.last_norm = GridLayerNorm(width)
+        # On what no norm has touched: scales are a matter of magnitude.
         self.head = GridLinear(width, 2 * m, gain=0.1)
         nn.init.zeros_(self.step.weight)
 
@@ -127,7 +127,8 @@ class CornerToCenter(ContextModel):
 
     def _parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         own, known = self.places[step], list(chain(*self.places[:step]))
-        one_hot = F.one_hot(torch.tensor([step], device=hyper.device), self.steps).to(hyper.dtype)
+        one_hot = hyper.new_zeros(1, self.steps)
+        one_hot[:, step] = 1.0
         # (N, rows of windows, columns of windows, places, width)
         x = self._at(own, hyper) + self.step(one_hot)
         shape = x.shape
@@ -142,7 +143,7 @@ class CornerToCenter(ContextModel):
             x = x + layer.think(x, self.phi)
         if known:
             x = x + self.summary(x.view(shape), normed, self.weight).flatten(0, 2)
-        found = self.head(self.last_norm(x)).view(*shape[:-1], -1)
+        found = self.head(x).view(*shape[:-1], -1)
         parameters = to_gaussian(found.movedim(-1, 1))
         index, mean = torch.zeros_like(decoded), torch.zeros_like(decoded)
         for number, (row, column) in enumerate(own):

@@ -8,8 +8,7 @@
 The linear path starts as the leading principal components of 16×16 patches, the best linear codec
 of its size, and the last layer of each body as zero: step 0 is a transform codec already. It is
 the float32 stream of the transform, so that bodies may run in bfloat16. All of this is ours, not
-the papers', and the same for every family, so that comparisons compare bodies. (AuxT, Li et al.,
-ICLR 2025, has linear shortcuts for faster training, too: wavelets, one per stage.)
+the papers', and the same for every family, so that comparisons compare bodies.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Residual Swin Transformer V2 at 1/2, 1/4 and 1/8, with a dense block at the pixels.
 
 Wang et al., "S2LIC: Learned Image Compression with the SwinV2 Block, Adaptive Channel-wise and
-Global-inter Attention Context", arXiv:2403.14471; blocks from Liu et al., "Swin Transformer V2",
-CVPR 2022, arXiv:2111.09883.
+Global-inter Attention Context"; blocks from Liu et al., "Swin Transformer V2", CVPR 2022,
+arXiv:2111.09883.
 
     x ─ 3×3 ─ dense ─ 5×5 ↓2 ─ blocks ─ 3×3 ↓2 ─ blocks ─ 3×3 ↓2 ─ blocks ─ 3×3 ↓2 ─► y
     x̂ ─ 3×3 ─ dense ─ 3×3 ↑2 ─ blocks ─ 3×3 ↑2 ─ blocks ─ 3×3 ↑2 ─ blocks ─ 3×3 ↑2 ─◄ ŷ

@@ -3,8 +3,8 @@
     (N, 3C, H, W) ─ pad, mask ─ cut ─► (windows, positions, 3C) ─ attend ─ join ─► (N, C, H, W)
 
 Scaled cosine attention with a log-spaced continuous position bias, from Liu et al., "Swin
-Transformer V2: Scaling Up Capacity and Resolution", CVPR 2022, arXiv:2111.09883, section 3: the
-bias is a small network of the offset between two positions, so it knows windows of every shape.
+Transformer V2: Scaling Up Capacity and Resolution", CVPR 2022, arXiv:2111.09883: the bias is
+a small network of the offset between two positions, so it knows windows of every shape.
 Ours differs: shifted windows begin half a window before the picture instead of wrapping around
 it, so that a tile sees what the whole sees; the bias network has 64 hidden units, not 512.
 """

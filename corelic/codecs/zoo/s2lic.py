@@ -1,8 +1,8 @@
 """s2lic: residual SwinV2 with a dense block at the pixels, channel attention over ten slices.
 
 Wang et al., "S2LIC: Learned Image Compression with the SwinV2 Block, Adaptive Channel-wise and
-Global-inter Attention Context", arXiv:2403.14471. The full size is the paper's in transform, slices
-and latents; hyperprior and gains are those of all codecs here, hence not the paper's.
+Global-inter Attention Context". The full size is the paper's in transform, slices and latents;
+hyperprior and gains are those of all codecs here, hence not the paper's.
 """
 
 from corelic.codecs.base import CodecSpec
@@ -14,7 +14,7 @@ SPEC = register(
     CodecSpec(
         name="s2lic",
         generation=1,
-        paper="arXiv:2403.14471",
+        paper="github.com/wyq2021/S2LIC",
         transform=SwinSpec(
             channels=192,
             latent_channels=320,
@@ -37,7 +37,7 @@ SMALL = register(
     CodecSpec(
         name="s2lic_small",
         generation=1,
-        paper="arXiv:2403.14471",
+        paper="github.com/wyq2021/S2LIC",
         transform=SwinSpec(
             channels=64,
             latent_channels=128,
