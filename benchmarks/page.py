@@ -25,6 +25,7 @@ CODECS += ("vvenc:preset=1", "libaom")  # VVenC fast: medium takes four times as
 ANCHOR = "kodak/cai-vtm"
 COMMON_DB = 28.5, 40.0  # where most curves are
 REFERENCE = "jpeg"  # of times
+PLOT = "psnr.svg"  # of the report
 PUBLISHED = (
     *("kodak/dcae", "kodak/mlicplusplus", "kodak/tcm-large", "kodak/cai-paper-elic2022-mse"),
     *("kodak/cai-compressai-cheng2020-anchor-mse-cuda", "kodak/cai-compressai-mbt2018-mse-cuda"),
@@ -119,6 +120,8 @@ authors' figures: often without rounding to 8 bits, and each codec at a few rate
 
 {rates}
 
+![PSNR against rate](kodak-{PLOT})
+
 ## Time and memory
 
 On {machine["cpu"]}, {machine["cores"]} cores; {unit}. Ratios to that are means over
@@ -158,6 +161,8 @@ def main() -> None:
     for failure in outcome.failures:
         print(f"failed: {failure}")
     report.write(given.results, given.results / "report", also=PUBLISHED)
+    plot = (given.results / "report" / PLOT).read_bytes()
+    atomic_write(given.page.with_name(f"kodak-{PLOT}"), plot, overwrite=True)
     found = results.read(given.results)
     atomic_write(given.page, page(found).encode(), overwrite=True)
     print(f"{given.page}\n{given.results / 'report' / 'index.html'}")

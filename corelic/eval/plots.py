@@ -10,9 +10,10 @@ from typing import Any, Literal
 from corelic.errors import MissingPartError
 from corelic.eval.rate_distortion import Curve, Metric
 
-# Okabe & Ito, "Color universal design", 2008: told apart by everyone; black is for the anchor.
+# Okabe & Ito, "Color universal design", 2008: told apart by everyone.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 DASHES = ("solid", "dashed", "dotted")  # when the colours are used up
+MANY = 8  # curves, whose legend would cover them
 LABELS = {"psnr": "PSNR (dB)", "ms-ssim": "MS-SSIM (dB)"}
 
 
@@ -33,7 +34,8 @@ def plot(
     """A file of (label, curve) each; MissingPartError without matplotlib."""
     matplotlib, figure_type = _matplotlib()
     with matplotlib.rc_context({"svg.hashsalt": "corelic", "svg.fonttype": "none"}):
-        figure = figure_type(figsize=(7, 5), layout="constrained")
+        many = len(curves) > MANY
+        figure = figure_type(figsize=(10 if many else 7, 5), layout="constrained")
         axes = figure.subplots()
         for place, (label, curve) in enumerate(curves):
             points = pairs(curve, metric)
@@ -45,7 +47,10 @@ def plot(
         axes.set(xscale="log", xlabel="rate (bits per pixel)", ylabel=LABELS[metric], title=title)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(which="both", alpha=0.25)
-        axes.legend(fontsize=8)
+        if many:
+            figure.legend(loc="outside right upper", fontsize=8)
+        else:
+            axes.legend(fontsize=8)
         file = BytesIO()
         figure.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {})
     return file.getvalue()

@@ -40,13 +40,23 @@ def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     title = f"{len(found.run.averaged)} pictures"
     files = {"index.html": page(folder, found, curves).encode()}
+    brief = _briefly(curves)
     for metric in METRICS:
         if any(pairs(curve, metric) for _, curve in curves):
-            files[f"{metric}.png"] = plot(curves, metric, "png", title=title)
-            files[f"{metric}.svg"] = plot(curves, metric, "svg", title=title)
+            files[f"{metric}.png"] = plot(brief, metric, "png", title=title)
+            files[f"{metric}.svg"] = plot(brief, metric, "svg", title=title)
     for name, data in files.items():
         atomic_write(out / name, data, overwrite=True)
     return [out / name for name in files]
+
+
+def _briefly(curves: Sequence[tuple[str, Curve]]) -> list[tuple[str, Curve]]:
+    """Labels without the name in brackets, where they still tell curves apart."""
+    short = [label.removesuffix(f" ({curve.name})") for label, curve in curves]
+    return [
+        (brief if short.count(brief) == 1 else label, curve)
+        for brief, (label, curve) in zip(short, curves, strict=True)
+    ]
 
 
 def page(folder: Path, found: Results, curves: Sequence[tuple[str, Curve]]) -> str:

@@ -34,6 +34,7 @@ function drawCurves() {
   }));
   const axis = { title: { text: "rate (bits per pixel)" }, type: at("log").checked ? "log" : "linear" };
   const options = { xaxis: axis, yaxis: { title: { text: METRICS[metric] } }, hovermode: "closest", legend: { font: { size: 12 } } };
+  at("curves").style.height = `${Math.max(520, 20 * traces.length + 90)}px`; // room for every name
   Plotly.react("curves", traces, layout(options), PLOT);
 }
 at("metric").addEventListener("change", drawCurves);
@@ -87,6 +88,11 @@ function drawRates() {
       const signed = name.startsWith("BD") && found > 0 ? "+" : "";
       const cell = make("td", digits === null ? found : signed + number(found, digits) + (name.startsWith("BD") && !missing(found) ? " %" : ""));
       if (place === 0) {
+        const source = ` (${row.name})`;
+        if (found.endsWith(source)) {
+          cell.textContent = found.slice(0, -source.length);
+          cell.append(Object.assign(make("span", row.name), { className: "source" }));
+        }
         const swatch = make("span");
         swatch.className = "swatch";
         swatch.style.background = row.colour;
@@ -111,8 +117,8 @@ if (timed.length) {
     type: "bar", name, x: timed.map((row) => row.label + (row.cost.in_process ? "" : " *")), y: timed.map((row) => row.cost[key]),
     marker: { color: colour }, hovertemplate: "%{y:.3f} s",
   }));
-  const programs = timed.some((row) => !row.cost.in_process);
-  Plotly.react("times", traces, layout({ barmode: "group", xaxis: { title: { text: programs ? "* a program of its own; the time includes starting it" : "" } }, yaxis: { type: "log", title: { text: "s per megapixel" } } }), PLOT);
+  if (timed.some((row) => !row.cost.in_process)) at("timing").textContent += "; * a program of its own, whose start counts in";
+  Plotly.react("times", traces, layout({ barmode: "group", xaxis: { automargin: true }, yaxis: { type: "log", title: { text: "s per megapixel" } } }), PLOT);
 } else at("times-section").remove();
 
 // Pictures
