@@ -130,9 +130,9 @@ def page(study: Study) -> str:
         "with the energy of a perturbation: below zero it removes some of it. The better the "
         "quality, the more of plain noise comes through, so that its own output PSNR is low, and "
         "the gap is what VI of the attack lies above that of noise. Where it is small because the "
-        "attack is weak, more steps, other strides or more starts widen it: a learned codec's "
-        "error explodes in places that take luck, or wide strides, to be found. The control is the "
-        "classical codec of the same PSNR, attacked itself (BPDA).\n",
+        "attack is weak, a stronger one widens it: a learned codec's error explodes in places, and "
+        "it takes luck with the start, or APGD, to find one. The control is the classical codec of "
+        "the same PSNR, attacked itself (BPDA): it has no such places, and its gap stays small.\n",
         markdown(
             ("quality", "attack", "passes", "PSNR in", "VI", "output", "gap over noise"), lines
         ),
