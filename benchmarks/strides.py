@@ -1,6 +1,6 @@
 """How wide should a step of PGD be? Crops of training photographs, for Kodak is not tuned on.
 
-    python benchmarks/strides.py --count 2
+    python benchmarks/strides.py --count 4 --side 64
 
 Prints what the attack's own surrogate scores at the end, by stride in radii of an L∞ ball; the
 default of `corelic.attacks.optimisers.pgd` is chosen by it. docs/log.md quotes the table.
