@@ -173,6 +173,18 @@ def table(rows: list[Row]) -> Iterable[str]:
         )
 
 
+def conditions(options: dict[str, str]) -> str:
+    """In words, of the run whose `options` these are."""
+    middle = "" if options["centre"] == "None" else f"the middle {options['centre']}² of "
+    count = "the" if options["limit"] == "None" else f"the first {options['limit']}"
+    return (
+        f"{options['channels']} latent channels. Transforms had {options['transform_steps']} "
+        f"steps, contexts {options['steps']}, of {options['batch']} crops of {options['crop']}². "
+        f"Files are of {middle}{count} pictures in `{Path(options['pictures']).name}`; "
+        "times are per megapixel, with what a file costs whatever its size."
+    )
+
+
 def against_baseline(own: list[Row], rows: list[Row]) -> str:
     if own[0].context == BASELINE:
         return "0"
@@ -324,7 +336,7 @@ def main() -> int:
         return 1
     pictures_of(given)  # or there is nothing to measure with
     rows = [row for kind in given.transforms.split(",") for row in rows_of(kind, given)]
-    lines = "\n".join(table(rows))
+    lines = "\n".join((*table(rows), "", conditions(options)))
     result = {"options": options, "machine": machine(given.device)}
     result["rows"] = [asdict(row) for row in rows]
     given.out.parent.mkdir(parents=True, exist_ok=True)
