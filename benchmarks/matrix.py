@@ -185,6 +185,12 @@ def conditions(options: dict[str, str]) -> str:
     )
 
 
+def without_places(options: dict[str, str]) -> dict[str, str]:
+    """As others may read them: sets have names, and where they are is this machine's business."""
+    kept = {name: text for name, text in options.items() if name not in ("work", "out", "page")}
+    return kept | {name: Path(kept[name]).name for name in ("data", "pictures")}
+
+
 def against_baseline(own: list[Row], rows: list[Row]) -> str:
     if own[0].context == BASELINE:
         return "0"
@@ -337,7 +343,7 @@ def main() -> int:
     pictures_of(given)  # or there is nothing to measure with
     rows = [row for kind in given.transforms.split(",") for row in rows_of(kind, given)]
     lines = "\n".join((*table(rows), "", conditions(options)))
-    result = {"options": options, "machine": machine(given.device)}
+    result = {"options": without_places(options), "machine": machine(given.device)}
     result["rows"] = [asdict(row) for row in rows]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(given.out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
