@@ -173,6 +173,24 @@ def table(rows: list[Row]) -> Iterable[str]:
         )
 
 
+def conditions(options: dict[str, str]) -> str:
+    """In words, of the run whose `options` these are."""
+    middle = "" if options["centre"] == "None" else f"the middle {options['centre']}² of "
+    count = "the" if options["limit"] == "None" else f"the first {options['limit']}"
+    return (
+        f"{options['channels']} latent channels. Transforms had {options['transform_steps']} "
+        f"steps, contexts {options['steps']}, of {options['batch']} crops of {options['crop']}². "
+        f"Files are of {middle}{count} pictures in `{Path(options['pictures']).name}`; "
+        "times are per megapixel, with what a file costs whatever its size."
+    )
+
+
+def without_places(options: dict[str, str]) -> dict[str, str]:
+    """As others may read them: sets have names, and where they are is this machine's business."""
+    kept = {name: text for name, text in options.items() if name not in ("work", "out", "page")}
+    return kept | {name: Path(kept[name]).name for name in ("data", "pictures")}
+
+
 def against_baseline(own: list[Row], rows: list[Row]) -> str:
     if own[0].context == BASELINE:
         return "0"
@@ -324,8 +342,8 @@ def main() -> int:
         return 1
     pictures_of(given)  # or there is nothing to measure with
     rows = [row for kind in given.transforms.split(",") for row in rows_of(kind, given)]
-    lines = "\n".join(table(rows))
-    result = {"options": options, "machine": machine(given.device)}
+    lines = "\n".join((*table(rows), "", conditions(options)))
+    result = {"options": without_places(options), "machine": machine(given.device)}
     result["rows"] = [asdict(row) for row in rows]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(given.out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)

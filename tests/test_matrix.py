@@ -30,6 +30,13 @@ def test_bits_are_against_no_context_of_the_same_seed(matrix: dict[str, Any]) ->
     assert second.startswith("| residual | checkerboard | -10.0 % / -20.0 % | 0.00 M | 2.5 | 3 |")
 
 
+def test_the_page_says_what_was_measured(matrix: dict[str, Any]) -> None:
+    options = dict.fromkeys(matrix["FIXED"], "7") | {"limit": "None", "pictures": "a/kodak"}
+    assert "of the middle 7² of the pictures in `kodak`" in matrix["conditions"](options)
+    options |= {"limit": "2", "centre": "None"}
+    assert "of the first 2 pictures in `kodak`" in matrix["conditions"](options)
+
+
 def test_a_run_goes_on_with_its_own_options_alone(matrix: dict[str, Any], tmp_path: Path) -> None:
     options = {name: "1" for name in matrix["FIXED"]} | {"seeds": "1"}
     assert matrix["keep_to"](options, tmp_path / "new") is None

@@ -1,5 +1,6 @@
 """Contexts on latents of a frozen transform."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from corelic.codecs import store
 from corelic.codecs.context.channel_attention import ChannelAttentionSpec
 from corelic.codecs.context.checkerboard import CheckerboardSpec
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.rate import lambda_of
 from corelic.training.data import Crops, PhotoCache
 from corelic.training.frozen import LatentCache, freeze_on_latents, train_on_latents
 from corelic.training.recipe import Loss
@@ -97,6 +99,19 @@ def test_what_a_context_refines_counts_as_error(cache: LatentCache) -> None:
     codec.zero_grad()
     (y - codec.rated(y, quality).y_hat).square().sum().backward()
     assert all(part.grad is not None for part in codec.context.residuals.parameters())
+
+
+def test_errors_of_latents_cost_what_a_finer_step_would(cache: LatentCache) -> None:
+    context = ChannelAttentionSpec.sized(16)
+    (loss,) = losses(fresh(context), cache, 1)
+    codec = fresh(context).train()
+    torch.manual_seed(3)
+    y, quality = cache.batch(3, 0, BATCH)
+    found = codec.rated(y, quality)
+    error = (y - found.y_hat).square().sum((1, 2, 3))
+    bits = found.latent_bits + found.hyper_bits + 6 / math.log(2) * error
+    weight = (LOSS.pivot_lambda / lambda_of(codec.spec, quality)) ** LOSS.exponent
+    assert loss == pytest.approx(((weight * bits).mean() / CROP_PX**2).item(), rel=1e-5)
 
 
 def test_masks_are_kept_while_training_and_fit_their_latents() -> None:
