@@ -14,7 +14,7 @@ import corelic
 from corelic.jobs import JobsFailedError, show_error
 
 if TYPE_CHECKING:
-    from corelic.attacks.findings import Finding
+    from corelic.attacks.findings import Finding, Point
 
 
 def robustness(
@@ -111,11 +111,19 @@ def _table(findings: tuple[Finding, ...]) -> Table:
         attack, noise, *_ = finding.rows
         found.add_row(
             str(finding.point),
-            "adaptive" if finding.point.knows == "all" else "blind",
+            _attacker(finding.point),
             *(_db(attack.output_psnr_db), _db(noise.output_psnr_db), _db(attack.source_loss_db)),
             *(f"× {attack.bytes_ratio:.3f}", f"× {noise.bytes_ratio:.3f}"),
         )
     return found
+
+
+def _attacker(point: Point) -> str:
+    from corelic.attacks.findings import NONE
+
+    if point.defence == NONE:
+        return ""
+    return "adaptive" if point.knows == "all" else "blind"
 
 
 def _db(value: float | None) -> str:
