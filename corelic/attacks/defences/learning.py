@@ -24,6 +24,7 @@ from corelic.attacks.victim import Victim
 from corelic.disk import atomic_write
 from corelic.errors import BadWeightsError
 
+LARGEST_SETTING = 4096  # of a network in a file, which may be anybody's
 FORMAT = "corelic-defence-1"
 
 
@@ -111,9 +112,23 @@ def load_network(kind: type[Network], path: Path) -> Network:
         found = metadata.get("format"), metadata.get("kind")
         if found != (FORMAT, kind.__name__):
             raise BadWeightsError(str(path), f"it holds no {kind.__name__}")
-        network = kind(**json.loads(metadata["settings"]))
-        network.load_state_dict(tensors)
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        settings = json.loads(metadata["settings"])
+        if not all(0 < value <= LARGEST_SETTING for value in settings.values()):
+            raise BadWeightsError(str(path), f"it claims a {kind.__name__} of absurd size")
+        with torch.device("meta"):  # nothing is allocated for what the file does not hold
+            network = kind(**settings)
+        network.load_state_dict(
+            {name: tensor.float() for name, tensor in tensors.items()}, assign=True
+        )
+    except (
+        OSError,
+        SafetensorError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+    ) as error:
         if isinstance(error, BadWeightsError):
             raise
         raise BadWeightsError(str(path), f"it holds no {kind.__name__} ({error})") from error

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from corelic.attacks.defences.irad import SHIFT_PX, Irad, IradNet, train_irad
 from corelic.attacks.defences.learning import (
+    FORMAT,
     Pairs,
     Schedule,
     decoded,
@@ -26,6 +28,7 @@ from corelic.attacks.defences.purifier import (
 from corelic.attacks.errors import AttackError
 from corelic.attacks.victim import LearnedVictim
 from corelic.errors import BadWeightsError, OutputError
+from tests.allocations import peak_bytes
 from tests.attacks.defences.conftest import Transparent, draws
 from tests.tiny import crops, rouse
 
@@ -158,6 +161,31 @@ def test_another_file_is_no_network(content: bytes, tmp_path: Path) -> None:
         load_network(PurifierNet, path)
     with pytest.raises(BadWeightsError, match="PurifierNet"):
         load_network(PurifierNet, tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ('{"channels": 4000, "layers": 5}', "size mismatch"),  # 3 GB, had it been allocated
+        ('{"channels": 24, "layers": 1000000000}', "absurd size"),
+        ('{"channels": 0, "layers": 5}', "absurd size"),
+        ("[]", "no PurifierNet"),
+        ('{"width": 24}', "no PurifierNet"),
+    ],
+)
+def test_what_a_file_claims_is_not_allocated(settings: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    metadata = {"format": FORMAT, "kind": "PurifierNet", "settings": settings}
+    path.write_bytes(save(dict(PurifierNet(6, 3).state_dict()), metadata))
+    found = []
+
+    def load() -> None:
+        with pytest.raises(BadWeightsError, match=reason):
+            load_network(PurifierNet, path)
+        found.append(True)
+
+    assert peak_bytes(load) < 10**8
+    assert found
 
 
 def test_pairs_are_pairs() -> None:
