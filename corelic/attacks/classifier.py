@@ -198,8 +198,9 @@ def load_classifier(path: Path) -> Classifier:
         architectures = [one for one in known if one == metadata.get("architecture")]
         if metadata.get("format") != FORMAT or not architectures:
             raise BadWeightsError(str(path), "it is no classifier of corelic's")
-        classifier = Classifier(architectures[0], tuple(json.loads(metadata["classes"])))
-        classifier.load_state_dict(tensors)
+        with torch.device("meta"):  # nothing is allocated for classes that the file only names
+            classifier = Classifier(architectures[0], tuple(json.loads(metadata["classes"])))
+        classifier.load_state_dict(tensors, assign=True)
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, BadWeightsError):
             raise

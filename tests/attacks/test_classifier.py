@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 from torch import Tensor
 
 from corelic.attacks import classifier, spelling
 from corelic.attacks.classifier import (
+    FORMAT,
     Architecture,
     Classifier,
     Epoch,
@@ -23,6 +25,7 @@ from corelic.attacks.classifier import (
 )
 from corelic.attacks.labelled import Labelled, enlarged, read_labelled
 from corelic.errors import BadWeightsError, OutputError, PictureError
+from tests.allocations import peak_bytes
 
 CLASSES = ("down", "flat", "right")
 every_architecture = pytest.mark.parametrize("architecture", get_args(Architecture))
@@ -123,6 +126,20 @@ def test_another_file_is_no_classifier(content: bytes, tmp_path: Path) -> None:
         load_classifier(path)
     with pytest.raises(BadWeightsError, match="nowhere"):
         load_classifier(tmp_path / "nowhere")
+
+
+def test_classes_that_a_file_only_names_take_no_memory(trained: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "classifier.safetensors"
+    classes = str(["x"] * 10**6).replace("'", '"')
+    metadata = {"format": FORMAT, "architecture": "residual", "classes": classes}
+    tensors = {name: tensor.contiguous() for name, tensor in trained.state_dict().items()}
+    path.write_bytes(save(tensors, metadata))
+
+    def load() -> None:
+        with pytest.raises(BadWeightsError, match="size mismatch"):
+            load_classifier(path)
+
+    assert peak_bytes(load) < 10**8
 
 
 # Labelled pictures.
