@@ -16,6 +16,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,15 +74,11 @@ class Assault(Task):
     """One attack on one picture: a point of the grid.
 
     clean_digest  of the pictures that the defence is shown
+    attacker      this package and its version, whose attacks these are
     """
 
     result: ClassVar[type] = Assaulted
-    quality: float
-    defence: str
-    knows: Knows
-    attack: str
-    objective: str
-    constraint: str
+    point: Point
     control: str
     steps: int
     queries: int
@@ -90,48 +87,44 @@ class Assault(Task):
     side_px: int | None
     clean: tuple[str, ...]
     clean_digest: str
+    attacker: str
     shown: bool
 
     def run(self, data: bytes) -> Assaulted:
         picture = _middle(read_picture(data, name=self.subject.picture), self.side_px)
         codec, control = opened(self.subject.codec, "cpu"), PEERS[self.control]
+        point = self.point
         with torch_threads(1):  # the same figures whatever the engine
-            plain = victim_of(codec, self.quality)
+            plain = victim_of(codec, point.quality)
             victim = plain
-            if self.defence != NONE:
+            if point.defence != NONE:
                 others = shown_pictures([Path(path) for path in self.clean], picture)
-                victim = defend(plain, self.defence, others)
-            attack = self.made(victim if self.knows == "all" else plain)
+                victim = defend(plain, point.defence, others)
+            attack = self.made(victim if point.knows == "all" else plain)
             result, png = reread(attack([picture]))
             noise = equal_noise(attack)([picture])
             sides = [CleanSide(victim, [picture], [self.subject.picture])]
-            if self.defence == NONE:
+            if point.defence == NONE:
                 sides.append(sides[0].beside(control))
             rows = tuple(side.row(one) for side in sides for one in (result, noise))
             panels = _panels(sides[0], result) if self.shown else ()
         return Assaulted(rows, b64encode(png).decode(), panels)
 
     def made(self, victim: Victim) -> Attack:
-        blind = self.attack.partition(":")[0] in spelling.BLIND
+        point = self.point
+        blind = point.attack.partition(":")[0] in spelling.BLIND
         modifiers: list[Modifier] = []
         if victim.stochastic and not blind:
             modifiers.append(Expectation(self.draws))
         return spelling.attack(
-            self.attack,
+            point.attack,
             victim,
-            objective=spelling.objective(self.objective),
-            constraint=spelling.constraint(self.constraint),
+            objective=spelling.objective(point.objective),
+            constraint=spelling.constraint(point.constraint),
             modifiers=modifiers,
             steps=self.steps,
             queries=self.queries,
             seed=self.seed,
-        )
-
-    @property
-    def point(self) -> Point:
-        return Point(
-            *(self.subject.codec, self.quality, self.defence, self.knows),
-            *(self.attack, self.objective, self.constraint),
         )
 
 
@@ -160,7 +153,7 @@ def run(
     store = Store(out / "cells")
     paths = {picture.digest: picture.path for picture in pictures}
     everything = assaults_of(plan, pictures)
-    assaults = [one for one in everything if (one.subject.codec, one.defence) not in unfit]
+    assaults = [one for one in everything if (one.point.codec, one.point.defence) not in unfit]
     found: dict[Assault, Assaulted] = {}
     for assault in assaults:
         stored = store.get(assault)
@@ -215,7 +208,7 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
     digest = hashlib.sha256()
     for clean in shown_pictures(plan.clean):
         digest.update(clean.pixels.tobytes())
-    defences = NONE, *plan.defences
+    defences, attacker = (NONE, *plan.defences), f"corelic {version('corelic')}"
     for number, picture in enumerate(pictures):
         for constraint, objective, attack, defence, quality in product(
             plan.constraints, plan.objectives, plan.attacks, defences, plan.qualities
@@ -224,12 +217,10 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
                 for knows in _attackers(defence):
                     yield Assault(
                         subject=_subject(codec, picture),
-                        quality=quality,
-                        defence=defence,
-                        knows=knows,
-                        attack=attack,
-                        objective=objective,
-                        constraint=constraint,
+                        point=Point(
+                            *(codec, quality, defence, knows),
+                            *(attack, objective, constraint),
+                        ),
                         control=plan.control,
                         steps=plan.steps,
                         queries=plan.queries,
@@ -238,6 +229,7 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
                         side_px=plan.side_px,
                         clean=tuple(map(str, plan.clean)),
                         clean_digest=digest.hexdigest()[:16],
+                        attacker=attacker,
                         shown=number < plan.sample,
                     )
 
