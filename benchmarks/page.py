@@ -1,22 +1,27 @@
 """docs/benchmarks.md: our codec beside every peer, measured in one run, and beside the published.
 
     python benchmarks/page.py --pictures $CORELIC_DATA/kodak
+    python benchmarks/page.py --pictures $CORELIC_DATA/kodak --codecs swift,jpeg \\
+        --kept benchmarks/results/kodak-peers
 
 Goes on with build/kodak-bench where it was interrupted, makes the report there, and writes the page
-from what it finds. All figures on the page come from the run; nothing is typed in.
+from what it finds. All figures on the page come from runs; nothing is typed in. With --kept, codecs
+that the run has not are taken from an earlier one; each one's times stay ratios within its own run.
 """
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import Progress
 
 from corelic.eval import bench, published, report, results
 from corelic.eval.engines import Processes, Serial
+from corelic.eval.plots import plot
 from corelic.eval.rate_distortion import Curve, CurveError, bd_rate
-from corelic.eval.results import Plan, Results
+from corelic.eval.results import Cost, Plan, Results, Run
 from corelic.jobs import atomic_write
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +30,7 @@ CODECS += ("vvenc:preset=1", "libaom")  # VVenC fast: medium takes four times as
 ANCHOR = "kodak/cai-vtm"
 COMMON_DB = 28.5, 40.0  # where most curves are
 REFERENCE = "jpeg"  # of times
-PLOT = "psnr.svg"  # of the report
+PLOT = "psnr.svg"
 PUBLISHED = (
     *("kodak/dcae", "kodak/mlicplusplus", "kodak/tcm-large", "kodak/cai-paper-elic2022-mse"),
     *("kodak/cai-compressai-cheng2020-anchor-mse-cuda", "kodak/cai-compressai-mbt2018-mse-cuda"),
@@ -72,13 +77,13 @@ def rate_table(found: Results) -> Iterable[str]:
     yield from (line for _, line in sorted(lines))
 
 
-def time_table(found: Results) -> Iterable[str]:
+def time_table(runs: Sequence[Results], shown: Results) -> Iterable[str]:
     """As ratios, because seconds are those of one machine on one day."""
-    costs = {cost.codec: cost for cost in found.costs}
-    reference = costs[REFERENCE]
     yield f"| codec | encode, × {REFERENCE} | decode, × {REFERENCE} | on one core | | memory |"
     yield "|---|---:|---:|---:|---:|---:|"
-    for facts in found.run.codecs:
+    for facts in shown.run.codecs:
+        costs = next(costs for costs in map(costs_of, runs) if facts.name in costs)
+        reference = costs[REFERENCE]
         cost = costs[facts.name]
         pairs = (
             (cost.encode_s, reference.encode_s),
@@ -92,8 +97,48 @@ def time_table(found: Results) -> Iterable[str]:
         yield f"| {facts.title}{star} | {' | '.join(ratios)} | {memory} |"
 
 
-def page(found: Results) -> str:
-    run = found.run
+def costs_of(run: Results) -> dict[str, Cost]:
+    return {cost.codec: cost for cost in run.costs}
+
+
+def together(fresh: Results, kept: Results | None) -> Results:
+    """A run, and what an earlier one has of codecs that it has not.
+
+    SystemExit where they are not about the same pictures, or were not averaged alike.
+    """
+    if kept is None:
+        return fresh
+    if comparable(fresh.run) != comparable(kept.run):
+        raise SystemExit("error: what is kept is of other pictures, averages or anchors")
+    names = {facts.name for facts in fresh.run.codecs}
+    also = [facts for facts in kept.run.codecs if facts.name not in names]
+    curves = {curve.name: curve for curve in kept.curves}
+    run = replace(
+        fresh.run,
+        codecs=(*fresh.run.codecs, *also),
+        bd_rates=(*fresh.run.bd_rates, *(r for r in kept.run.bd_rates if r.curve not in names)),
+    )
+    return replace(fresh, run=run, curves=(*fresh.curves, *(curves[facts.name] for facts in also)))
+
+
+def comparable(run: Run) -> tuple[object, ...]:
+    """What two runs have to share."""
+    pictures = {(picture.name, picture.sha256) for picture in run.pictures if picture.averaged}
+    return pictures, run.plan.average, run.plan.anchor
+
+
+def picture(found: Results) -> bytes:
+    """All curves of the table, and the anchor."""
+    titles = {facts.name: facts.title for facts in found.run.codecs}
+    curves = [(titles[curve.name], curve) for curve in found.curves]
+    others = map(published.find, (*PUBLISHED, ANCHOR))
+    curves += [(curve.name, curve) for curve in others]
+    return plot(curves, "psnr", "svg", title=f"{len(found.run.averaged)} pictures")
+
+
+def page(found: Results, runs: Sequence[Results]) -> str:
+    """found  all that is shown; runs  where the times are from"""
+    run, fresh = found.run, runs[0].run
     machine = run.machine
     codecs = "\n".join(
         f"- `{facts.name}`: {facts.colour}; {facts.scale}; {facts.version}" for facts in run.codecs
@@ -105,7 +150,9 @@ def page(found: Results) -> str:
         if reference.encode_s and reference.decode_s
         else "times were not measured"
     )
-    rates, times = "\n".join(rate_table(found)), "\n".join(time_table(found))
+    rates, times = "\n".join(rate_table(found)), "\n".join(time_table(runs, found))
+    names = ", ".join(f"`{facts.name}`" for facts in fresh.codecs)
+    apart = f" The run of {names} is later than that of the rest." if runs[1:] else ""
     return f"""# Benchmarks
 
 Made by `python benchmarks/page.py`; do not edit. What the words mean is in [bench.md](bench.md).
@@ -135,6 +182,8 @@ and libraries included.
 
 ## What was measured
 
+Pictures are the same by their SHA-256.{apart}
+
 {codecs}
 """
 
@@ -146,6 +195,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=pictures, required=pictures is None)
     parser.add_argument("--codecs", default=",".join(CODECS))
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "kodak-bench")
+    parser.add_argument("--kept", type=Path, help="results of an earlier run, for other codecs")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
@@ -161,10 +211,12 @@ def main() -> None:
     for failure in outcome.failures:
         print(f"failed: {failure}")
     report.write(given.results, given.results / "report", also=PUBLISHED)
-    plot = (given.results / "report" / PLOT).read_bytes()
-    atomic_write(given.page.with_name(f"kodak-{PLOT}"), plot, overwrite=True)
-    found = results.read(given.results)
-    atomic_write(given.page, page(found).encode(), overwrite=True)
+    fresh = results.read(given.results)
+    kept = results.read(given.kept) if given.kept else None
+    found = together(fresh, kept)
+    atomic_write(given.page.with_name(f"kodak-{PLOT}"), picture(found), overwrite=True)
+    runs = [fresh] if kept is None else [fresh, kept]
+    atomic_write(given.page, page(found, runs).encode(), overwrite=True)
     print(f"{given.page}\n{given.results / 'report' / 'index.html'}")
 
 

@@ -84,6 +84,13 @@ def readme_section(kodak: dict[str, Any], speed: dict[str, Any], name: str) -> s
     return "\n\n".join(parts)
 
 
+def begun(recipe: dict[str, Any]) -> str:
+    """Where a training run started."""
+    if recipe["start"] is None:
+        return f"`recipes/{recipe['codec']}.yaml`"
+    return f"On from `{recipe['start']}`, whose own training comes on top,"
+
+
 def model_card(kodak: dict[str, Any], name: str) -> str:
     spec = find_spec(name)
     path = store.shipped(spec)
@@ -100,7 +107,7 @@ Codec `{name}`, {weights.codec.parameter_count:,} parameters, {len(data):,} byte
 `{weights.fingerprint.hex()}`, licence {spec.weights_licence}. For photographs of any size, in
 8-bit RGB or grey.
 
-**Training.** `recipes/{recipe["codec"]}.yaml` on the set `{recipe["data"]}` (photographs; one in 20
+**Training.** {begun(recipe)} on the set `{recipe["data"]}` (photographs; one in 20
 held out; Kodak never seen): {position["step"]:,} steps, {position["crops"]:,} crops,
 {position["pixels"] / 1e6:,.0f} megapixels, {position["elapsed_s"] / 60:.0f} minutes on
 {card["device"]}.
