@@ -65,11 +65,12 @@ class GridMean(GridSum):
         self.snap = Snap()
         self.accumulator_bound = float(self.MOST * ACTIVATION_LIMIT)
 
-    def forward(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        count = math.prod(x.shape[axis] for axis in axes)
-        assert count <= self.MOST
+    def forward(self, x: Tensor, axes: tuple[int, ...], count: Tensor | None = None) -> Tensor:
+        """count: how many numbers a mean is over, where the others are zeros; by default all."""
+        together = math.prod(x.shape[axis] for axis in axes)
+        assert together <= self.MOST
         total: Tensor = self.snap(x).sum(axes, keepdim=True)
-        return total / like(x, count)
+        return total / (like(x, together) if count is None else count)
 
 
 class GridGelu(nn.Module):

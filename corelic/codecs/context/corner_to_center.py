@@ -13,12 +13,13 @@ the squares (odd steps) and diamonds (even steps) whose corners are known:
     0 4 2 4 0       step 4: centers of diamonds          8
 
     hyper at what is to be decoded ─► x ─► + attention to the 3×3 windows around ─► + MLP ─►(again)
-                                        ─► + attention to one summary of each window ─► head
-    hyper, ŷ at what is decoded ─► memory ─┴─► mean over a window ─► its summary
+                                        ─► + attention to summaries of all windows ─► head
+    hyper, ŷ at what is decoded ─► memory ─┴─► means over windows ─► summaries
 
-Near latents are seen one by one, with a bias learnt for each offset; far ones through the
-summaries, of which there is one per window, so that memory grows with pixels / 256 · w⁻², squared,
-and queries are taken some at a time. As everything is seen, a picture has no halo.
+Near latents are seen one by one, with a bias learnt for each offset; far ones through summaries.
+There is one for each window, or, in pictures of more than 256 windows (a megapixel at w = 4), one
+for each square block of them, so that attention to everything costs the same per pixel at any size.
+As everything is seen, a picture has no halo.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from corelic.entropy.grid_attention import GridAttention, softmax_weight
 from corelic.entropy.grid_norm import GridGelu, GridLayerNorm, GridMean, normal_cdf
 
 Place = tuple[int, int]  # row, column in a window
+
+MOST_SUMMARIES = 256  # of a picture; part of the format of every codec with this context
 
 
 @dataclass(frozen=True)
@@ -226,11 +229,11 @@ def _around(x: Tensor) -> Iterator[Tensor]:
 
 
 class Summary(nn.Module):
-    """Attention of each window, as the mean of its queries, to the means of all windows."""
+    """Attention of each window, as the mean of its queries, to means of all that is decoded."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.queries, self.tokens = GridMean(), GridMean()
+        self.queries, self.tokens, self.blocks = GridMean(), GridMean(), GridMean()
         self.norm = GridLayerNorm(width)
         self.attention = GridAttention(width, width, heads, width)
         nn.init.zeros_(self.attention.join.weight)
@@ -238,7 +241,33 @@ class Summary(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, weight: GridTable) -> Tensor:
         """x (N, rows, columns, n, C), memory (…, m, C) -> (N, rows, columns, 1, C)."""
         queries = self.queries(x, (3,)).flatten(1, 3)
-        tokens = self.tokens(memory, (3,)).flatten(1, 3)
+        tokens = self.of_blocks(self.tokens(memory, (3,)).squeeze(3))
         keys, values = self.attention.memory_of(tokens)
         found: Tensor = self.attention(self.norm(queries), keys, values, weight)
         return found.view(*x.shape[:3], 1, -1)
+
+    def of_blocks(self, tokens: Tensor) -> Tensor:
+        """(N, rows, columns, C) -> (N, summaries, C), in reading order.
+
+        A block at the lower or right border may have fewer windows; its mean is over those.
+        """
+        side = block_side(*tokens.shape[1:3])
+        # Of blocks of one, too: the mean's snap must see activations wherever it is calibrated.
+        count = _in_blocks(torch.ones_like(tokens[:1, :, :, :1]), side).sum((2, 4), keepdim=True)
+        means: Tensor = self.blocks(_in_blocks(tokens, side), (2, 4), count)
+        return means.flatten(1, 4)
+
+
+def block_side(rows: int, columns: int) -> int:
+    """Windows of a block, each way: the least power of two that makes few enough blocks."""
+    side = 1
+    while -(-rows // side) * -(-columns // side) > MOST_SUMMARIES:
+        side *= 2
+    return side
+
+
+def _in_blocks(x: Tensor, side: int) -> Tensor:
+    """(N, rows, columns, C) -> (N, down, side, across, side, C), blocks filled with zeros."""
+    n, rows, columns, channels = x.shape
+    filled = F.pad(x, (0, 0, 0, -columns % side, 0, -rows % side))
+    return filled.reshape(n, -(-rows // side), side, -(-columns // side), side, channels)
