@@ -4,12 +4,14 @@ Ours. Ideas it builds on: depthwise-separable blocks at low resolution (DCVC-RT,
 quarter-wise context (DCVC-DC, arXiv:2302.14402), gains for all rates (Cui et al., CVPR 2021).
 """
 
+from dataclasses import replace
+
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.context.quarters import QuartersSpec
 from corelic.codecs.registry import register
 from corelic.codecs.transforms.depthwise import DepthwiseSpec
 
-SPEC = register(
+FIRST = register(
     CodecSpec(
         name="swift",
         generation=1,
@@ -29,3 +31,6 @@ SPEC = register(
         weights_licence="Apache-2.0",
     )
 )
+
+# The same networks, trained further.
+SECOND = register(replace(FIRST, generation=2))
