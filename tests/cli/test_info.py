@@ -44,7 +44,13 @@ def test_info_reads_a_pipe_and_goes_past_a_bad_file(corelic: Program) -> None:
 
 
 def test_codecs_lists_the_default(corelic: Program) -> None:
-    listed = {found["name"]: found for found in json.loads(corelic("codecs", "--json").stdout)}
-    assert listed["swift"]["training_steps"] == 20_050
-    assert listed["s2lic"]["weights"] is None and listed["s2lic"]["training_steps"] is None
-    assert "swift-1" in corelic("codecs").stdout.decode()
+    listed = {
+        (found["name"], found["generation"]): found
+        for found in json.loads(corelic("codecs", "--json").stdout)
+    }
+    steps = [listed["swift", generation]["training_steps"] for generation in (1, 2)]
+    assert steps == [20_050, 6_660]  # of the second, on top of the first
+    large = listed["s2lic", 1]
+    assert large["weights"] is None and large["training_steps"] is None
+    shown = corelic("codecs").stdout.decode()
+    assert "swift-1" in shown and "swift-2" in shown
