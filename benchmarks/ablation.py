@@ -29,6 +29,7 @@ from corelic.codecs import registry
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.context.checkerboard import CheckerboardSpec
 from corelic.codecs.context.hyperprior_only import HyperpriorOnlySpec
+from corelic.codecs.context.quarters import QuartersSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.registry import find_spec
 from corelic.codecs.transforms.depthwise import DepthwiseSpec
@@ -39,7 +40,7 @@ from corelic.eval.rate_distortion import Curve, Point, bd_rate
 from corelic.jobs import atomic_write
 from corelic.training import checkpoint
 from corelic.training.data import PhotoCache, as_float
-from corelic.training.recipe import Loss, Optimiser, Recipe, Stage
+from corelic.training.recipe import Recipe, Stage, load_recipe
 from corelic.training.setup import DATA_VARIABLE, Setup
 from corelic.training.trainer import Trainer, averaged_codec
 
@@ -85,10 +86,23 @@ def transform(**changes: Any) -> Callable[[CodecSpec], CodecSpec]:
     return changed
 
 
+def context(**changes: Any) -> Callable[[CodecSpec], CodecSpec]:
+    def changed(spec: CodecSpec) -> CodecSpec:
+        assert isinstance(spec.context, QuartersSpec)
+        return replace(spec, context=replace(spec.context, **changes))
+
+    return changed
+
+
 def latents(channels: int) -> Callable[[CodecSpec], CodecSpec]:
     def changed(spec: CodecSpec) -> CodecSpec:
-        context = replace(spec.context, latent_channels=channels)  # type: ignore[type-var]
-        return replace(transform(latent_channels=channels)(spec), context=context)
+        assert isinstance(spec.transform, DepthwiseSpec) and isinstance(spec.context, QuartersSpec)
+        # Both at once: they have to agree.
+        return replace(
+            spec,
+            transform=replace(spec.transform, latent_channels=channels),
+            context=replace(spec.context, latent_channels=channels),
+        )
 
     return changed
 
@@ -115,13 +129,9 @@ CHANGES = {
         "checkerboard, 2 steps",
         lambda spec: replace(spec, context=CheckerboardSpec.sized(320)),
     ),
-    "context-kernel-3": Change(
-        "context sees 3 × 3",
-        lambda spec: replace(spec, context=replace(spec.context, kernel_size=3)),
-    ),
+    "context-kernel-3": Change("context sees 3 × 3", context(kernel_size=3)),
     "context-width-320": Change(
-        "context of 320 features instead of 224",
-        lambda spec: replace(spec, context=replace(spec.context, width=320, gate_channels=320)),
+        "context of 320 features instead of 224", context(width=320, gate_channels=320)
     ),
     "width-144": Change("144 channels at 1/8 instead of 192", transform(channels=144)),
     "synthesis-2-2": Change(
@@ -149,24 +159,14 @@ CHANGES = {
 }
 
 
-def recipe_for(codec: str, seed: int, precision: str) -> Recipe:
-    return Recipe(
+def recipe_for(codec: str, given: argparse.Namespace) -> Recipe:
+    """A newcomer's first run, of one stage: its schedule is made for minutes."""
+    return replace(
+        load_recipe(ROOT / "recipes" / "tiny.yaml"),
         codec=codec,
-        seed=seed,
-        data="photos",
+        seed=given.seed,
+        precision=given.precision,
         stages=(Stage(steps=PLANNED_STEPS, batch=8, crop_px=128),),
-        optimiser=Optimiser(
-            learning_rate=6e-4,
-            beta1=0.9,
-            beta2=0.99,
-            warmup_steps=50,
-            constant_share=0.35,
-            final_share=0.01,
-            clip_grad_norm=2.0,
-            ema_decay=0.99,
-        ),
-        loss=Loss(pivot_lambda=0.012, exponent=0.6),
-        precision="32-true" if precision == "32-true" else "bf16-mixed",
     )
 
 
@@ -206,7 +206,7 @@ def trained(name: str, change: Change, given: argparse.Namespace) -> Row:
     own_name = "ablation_" + re.sub(r"\W", "_", name)
     spec = replace(find_spec(BASE), name=own_name, generation=0)
     spec = registry.register(change.spec(spec))
-    recipe = change.recipe(recipe_for(spec.name, given.seed, given.precision))
+    recipe = change.recipe(recipe_for(spec.name, given))
     folder = given.work / run_name(name, given)
     begun = checkpoint.exists(folder)
     setup = Setup.load(folder) if begun else Setup(recipe, given.data)

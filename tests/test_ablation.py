@@ -1,10 +1,10 @@
 """What benchmarks/ablation.py changes, and what it prints."""
 
 import argparse
+import json
 import runpy
-from dataclasses import asdict
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def row(name: str, share: float) -> object:
 @pytest.mark.parametrize("name", SCRIPT["CHANGES"])
 def test_a_change_changes_one_thing(name: str) -> None:
     change, before = SCRIPT["CHANGES"][name], find_spec(SCRIPT["BASE"])
-    recipe = SCRIPT["recipe_for"]("swift", 1, "32-true")
+    recipe = SCRIPT["recipe_for"]("swift", argparse.Namespace(seed=1, precision="32-true"))
     after, other = change.spec(before), change.recipe(recipe)
     assert (after != before) + (other != recipe) == (name != SCRIPT["BASE"])
     with torch.device("meta"):
@@ -47,16 +47,25 @@ def test_a_misspelt_change_is_an_error() -> None:
         SCRIPT["chosen"]("cosinus")
 
 
-def test_a_change_is_trained_and_measured(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_changes_are_trained_measured_and_kept(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    globals_of: dict[str, Any] = SCRIPT["trained"].__globals__
-    monkeypatch.setitem(globals_of, "SIDE_PX", 64)
+    monkeypatch.setitem(SCRIPT["main"].__globals__, "SIDE_PX", 64)
     monkeypatch.setattr("corelic.training.data.is_held_out", lambda name: "coffee" in name)
     monkeypatch.setattr(registry, "_specs", dict(registry._specs))  # what it registers goes again
-    given = argparse.Namespace(
-        minutes=0.001, seed=1, precision="32-true", device="cpu", data=photos, work=tmp_path
-    )
-    found = SCRIPT["trained"]("hyper-64", SCRIPT["CHANGES"]["hyper-64"], given)
-    assert asdict(found)["steps"] >= 1 and len(found.points) == len(SCRIPT["QUALITIES"])
-    assert all(rate_bpp > 0 and db > 5 for rate_bpp, db in found.points)
+    folders = ["--data", str(photos), "--work", str(tmp_path / "work")]
+    folders += ["--out", str(tmp_path / "out.json")]
+    options = ["--only", "hyper-64", "--minutes", "0.001", "--device", "cpu", *folders]
+    monkeypatch.setattr(sys, "argv", ["ablation.py", *options])
+    assert SCRIPT["main"]() == 0
+    shown = capsys.readouterr().out
+    assert "hyper-64: step " in shown and "| `hyper-64`: 64 hyper-latents instead of 128 |" in shown
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [one["change"] for one in found["rows"]] == [SCRIPT["BASE"], "hyper-64"]
+    for one in found["rows"]:
+        assert one["steps"] >= 1 and len(one["points"]) == len(SCRIPT["QUALITIES"])
+        assert all(rate_bpp > 0 and db > 5 for rate_bpp, db in one["points"])
+    assert SCRIPT["main"]() == 0 and ": step " not in capsys.readouterr().out
