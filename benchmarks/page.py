@@ -152,7 +152,11 @@ def page(found: Results, runs: Sequence[Results]) -> str:
     )
     rates, times = "\n".join(rate_table(found)), "\n".join(time_table(runs, found))
     names = ", ".join(f"`{facts.name}`" for facts in fresh.codecs)
-    apart = f" The run of {names} is later than that of the rest." if runs[1:] else ""
+    apart = (
+        f" The run of {names} is later than that of the rest: times of the two compare loosely."
+        if runs[1:]
+        else ""
+    )
     return f"""# Benchmarks
 
 Made by `python benchmarks/page.py`; do not edit. What the words mean is in [bench.md](bench.md).
