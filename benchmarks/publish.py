@@ -100,6 +100,7 @@ def model_card(kodak: dict[str, Any], name: str) -> str:
     position, recipe = card["position"], card["recipe"]
     real = kodak["files_over_estimates"]
     exported = [one for one in kodak["bd_rates"] if "as trained" in one["anchor"]]
+    barely_trained = recipe["start"] is None and position["step"] < FEW_STEPS
     cost = f"{exported[0]['percent']:+.2f} %" if exported else "not measured"
     return f"""# {path.name}
 
@@ -120,7 +121,7 @@ held out; Kodak never seen): {position["step"]:,} steps, {position["crops"]:,} c
 float model, both estimated. Files are {real["mean_excess"]:+.2%} over their own estimate on
 average, at most {real["largest_excess"]:+.2%}; {real["overhead_bytes"]} bytes of each are format.
 
-**Weak at.** {WEAK if position["step"] >= FEW_STEPS else f"{BARELY} {WEAK}"}
+**Weak at.** {f"{BARELY} {WEAK}" if barely_trained else WEAK}
 """
 
 
