@@ -101,6 +101,21 @@ def _is_taken(file: Path, suffixes: Collection[str]) -> bool:
     return file.is_file() or not file.exists()
 
 
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Of different files: their last parts, as many as it takes, as in `a/photo.png`."""
+    parts = [path.absolute().parts for path in paths]
+    names = [Path(path.name).as_posix() for path in paths]
+    for length in range(2, max(map(len, parts), default=1) + 1):
+        counts = Counter(names)
+        if len(counts) == len(names):
+            break
+        names = [
+            Path(*part[-length:]).as_posix() if counts[name] > 1 else name
+            for name, part in zip(names, parts, strict=True)
+        ]
+    return names
+
+
 def _outputs(places: Sequence[_Place], suffix: str) -> list[Path]:
     """photo.clc, but photo.png.clc and photo.jpg.clc where both are in one folder."""
     short = [True] * len(places)

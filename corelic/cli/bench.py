@@ -74,8 +74,6 @@ def bench(
         sample=sample,
         rounds=rounds,
     )
-    if plan.anchor not in names:
-        results.find_anchor(plan.anchor, ())  # a misspelt one is said now
     workers: Engine = Serial() if jobs == 1 else Processes(jobs)
     if engine == "ray":
         workers = Ray(jobs, ray_address)

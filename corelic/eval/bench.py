@@ -19,7 +19,7 @@ from typing import Any
 
 from corelic.codecs.base import CodecFacts
 from corelic.errors import CorelicError, PeerError
-from corelic.eval import averages, results
+from corelic.eval import averages, published, results
 from corelic.eval.engines import Engine, Serial
 from corelic.eval.machine import machine
 from corelic.eval.results import (
@@ -46,6 +46,7 @@ from corelic.eval.tasks import (
 )
 from corelic.jobs import Failure, read_file
 from corelic.media import read_picture
+from corelic.tree import distinct_names
 
 SHOWN_BPP = (0.25, 0.5, 1.0)
 TIMED_QUALITIES = 3
@@ -56,6 +57,8 @@ Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
+    """`name` is that of the file, with as many of its folders as tell it from the others."""
+
     name: str
     digest: str
     width_px: int
@@ -88,7 +91,7 @@ def run(
 ) -> Outcome:
     """Does what is not done yet, then writes all results into `out`.
 
-    Raises CorelicError for what no picture can help: an unknown codec, a missing package.
+    Raises CorelicError for what no picture can help: an unknown codec or anchor, a missing package.
     """
     facts = {name: opened(name, plan.device).facts for name in plan.codecs}
     named: dict[str, str] = {}
@@ -96,6 +99,10 @@ def run(
         if found.name in named:
             raise PeerError(found.name, f"{named[found.name]} and {name} are one; leave one out")
         named[found.name] = name
+    if plan.anchor in facts:  # curves have names of their own: that of `swift` is swift-2
+        plan = replace(plan, anchor=facts[plan.anchor].name)
+    elif plan.anchor not in named:
+        published.find(plan.anchor)  # a misspelt one is said now
     pictures, failures = inventory(sources)
     if not pictures:
         raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
@@ -136,15 +143,19 @@ def run(
 
 
 def inventory(sources: Sequence[Path]) -> tuple[list[PictureFile], list[Failure]]:
-    """Every file named, and every file in a folder named; those that are no pictures fail."""
+    """Every file named, and every file in a folder named; those that are no pictures fail.
+
+    A file that is named twice counts once.
+    """
     found, failures = [], []
-    for path in _files(sources):
+    paths = list({path.resolve(): path for path in _files(sources)}.values())
+    for path, name in zip(paths, distinct_names(paths), strict=True):
         try:
             data = read_file(path)
             picture = read_picture(data, name=str(path))
             digest = hashlib.sha256(data).hexdigest()
             size = picture.width_px, picture.height_px
-            found.append(PictureFile(path.name, digest, *size, path))
+            found.append(PictureFile(name, digest, *size, path))
         except CorelicError as error:
             failures.append(Failure(str(path), error))
     return found, failures

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from corelic.eval.rate_distortion import Curve, CurveError, read_curve
 
+# Of sets that curves were measured on; an average over other pictures is none of theirs.
+SET_SIZES = {"kodak": 24, "clic-pro-val": 41, "tecnick": 100}
+
 
 def names() -> tuple[str, ...]:
     """All of them, as `set/curve`, sorted."""
@@ -24,6 +27,19 @@ def find(source: str) -> Curve:
     close = get_close_matches(source, paths, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else "corelic bdrate --list names what there is"
     raise CurveError(source, f"is neither a file nor a published curve; {hint}")
+
+
+def of_other_sets(name: str, other: str, pictures: int) -> list[str]:
+    """A warning where two curves average over different numbers of pictures.
+
+    pictures  those of a curve that is not a published one
+    """
+    size, other_size = (SET_SIZES.get(each.split("/")[0], pictures) for each in (name, other))
+    if size == other_size:
+        return []
+    return [
+        f"one is over {size} pictures, the other over {other_size}: perhaps off by tens of points"
+    ]
 
 
 def _paths() -> dict[str, Path]:

@@ -14,6 +14,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -37,8 +38,6 @@ from corelic.eval.tasks import Measured, Shown
 from corelic.jobs import atomic_write, read_file
 
 METRICS: tuple[Metric, ...] = ("psnr", "ms-ssim")
-# Of sets that published curves were measured on; an average over other pictures is none of theirs.
-SET_SIZES = {"kodak": 24, "clic-pro-val": 41, "tecnick": 100}
 
 Rows = dict[str, dict[str, dict[float, Measured]]]  # by codec, picture, quality
 
@@ -151,33 +150,32 @@ class ResultsError(CorelicError, ValueError):
 
 def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple[BdRow, ...]:
     """Every curve in every metric; `pictures` is how many the curves average over."""
-    anchor = find_anchor(anchor_name, curves)
+    both = product(curves, METRICS)
+    try:
+        anchor = find_anchor(anchor_name, curves)
+    except CurveError:  # a codec that failed on every picture
+        reason = f"the anchor {anchor_name} has no curve"
+        return tuple(_no_rate(curve.name, anchor_name, metric, reason) for curve, metric in both)
     rows = []
-    for curve in curves:
-        for metric in METRICS:
-            try:
-                rate = bd_rate(anchor, curve, metric=metric)
-            except CurveError as error:
-                nothing = Distribution((), ())
-                rows.append(BdRow(curve.name, anchor_name, metric, None, nothing, (), error.reason))
-                continue
-            each = bd_rates_by_picture(anchor, curve, metric=metric)
-            warnings = (*rate.warnings, *_of_other_sets((anchor_name, curve.name), pictures))
-            rows.append(BdRow(curve.name, anchor_name, metric, rate, each, warnings, None))
+    for curve, metric in both:
+        try:
+            rate = bd_rate(anchor, curve, metric=metric)
+        except CurveError as error:
+            rows.append(_no_rate(curve.name, anchor_name, metric, error.reason))
+            continue
+        each = bd_rates_by_picture(anchor, curve, metric=metric)
+        of_sets = published.of_other_sets(anchor_name, curve.name, pictures)
+        warnings = (*rate.warnings, *of_sets)
+        rows.append(BdRow(curve.name, anchor_name, metric, rate, each, warnings, None))
     return tuple(rows)
 
 
-def _of_other_sets(names: tuple[str, str], pictures: int) -> list[str]:
-    """A warning, where one of two curves is not of this run and averages over more pictures."""
-    sizes = {SET_SIZES.get(name.split("/")[0], pictures) for name in names}
-    return [
-        f"one is over {size} pictures, the other over {pictures}: perhaps off by tens of points"
-        for size in sizes - {pictures}
-    ]
+def _no_rate(curve: str, anchor: str, metric: Metric, reason: str) -> BdRow:
+    return BdRow(curve, anchor, metric, None, Distribution((), ()), (), reason)
 
 
 def find_anchor(name: str, curves: tuple[Curve, ...]) -> Curve:
-    """A codec of the run, else a published curve or a file; CurveError otherwise."""
+    """A codec of the run that has a curve, else a published curve or a file; else CurveError."""
     for curve in curves:
         if curve.name == name:
             return curve

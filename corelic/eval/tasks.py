@@ -34,7 +34,7 @@ from corelic.eval.metrics import luma_mse, ms_ssim, mse, mse_as_db, psnr_db, ssi
 from corelic.eval.threads import can_limit, core_count, cores, torch_threads
 from corelic.media import Picture, read_picture
 
-FORMAT = 1  # of results; a new one forgets what was stored
+FORMAT = 2  # of results; a new one forgets what was stored
 SHOWN_PX = 768, 512  # at most; of a larger picture the middle is shown
 RATE_TOLERANCE = 0.03
 RATE_STEPS = 4
@@ -236,7 +236,8 @@ def opened(name: str, device: str) -> ImageCodec:
 
 @lru_cache(maxsize=2)
 def _picture(data: bytes) -> Picture:
-    return read_picture(data)
+    """Its colours in 8 bits, which every codec takes and every figure is of; no metadata."""
+    return Picture(read_picture(data).in_8_bits().pixels)
 
 
 def _rgb(picture: Picture) -> NDArray[np.uint8]:

@@ -33,11 +33,11 @@ def held_out(cache: PhotoCache) -> list[Picture]:
 
 
 def pictures_in(folder: Path) -> list[Picture]:
-    """All of a folder; PictureError where there is none, or one cannot be read."""
+    """A folder's, colours in 8 bits; PictureError for one that is unreadable, or where is none."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise PictureError(str(folder), "there are no pictures in this folder")
-    return [read_picture(path) for path in paths]
+    return [Picture(read_picture(path).in_8_bits().pixels) for path in paths]
 
 
 def validate(

@@ -21,10 +21,10 @@ from corelic.errors import MissingPartError, PeerError, UnknownCodecError
 from corelic.eval import averages, bench, engines, results
 from corelic.eval.engines import Processes, Ray
 from corelic.eval.metrics import ms_ssim, psnr_db
-from corelic.eval.rate_distortion import read_curve
+from corelic.eval.rate_distortion import CurveError, read_curve
 from corelic.eval.results import Plan
 from corelic.eval.tasks import Measure, Measured, Subject, Task
-from corelic.media import read_picture
+from corelic.media import Picture, picture_bytes, read_picture
 from tests.conftest import needs
 from tests.eval.conftest import PLAN
 
@@ -99,6 +99,57 @@ def test_the_run_says_what_it_was(finished: Path) -> None:
     assert [facts.name for facts in run.codecs] == ["webp", "jpeg"]
     rate = next(row.rate for row in run.bd_rates if row.curve == "webp" and row.metric == "psnr")
     assert rate is not None and rate.percent < -10
+
+
+@pytest.mark.parametrize(
+    ("anchor", "curve"), [("webp:method=6", "webp"), ("webp", "webp"), ("kodak/dcae", "kodak/dcae")]
+)
+def test_an_anchor_is_a_codec_as_it_was_typed_or_a_curve(
+    photos: Path, tmp_path: Path, anchor: str, curve: str
+) -> None:
+    plan = replace(QUICK, codecs=("jpeg", "webp:method=6"), anchor=anchor)
+    found = bench.run(plan, [photos], tmp_path).results.run
+    assert found.plan.anchor == curve
+    assert all(row.rate is not None for row in found.bd_rates if row.metric == "psnr")
+
+
+def test_an_anchor_without_a_curve_is_a_reason_not_an_end() -> None:
+    curve = read_curve(ROOT / "corelic" / "eval" / "curves" / "kodak" / "dcae.json")
+    [row, _] = results.bd_rows("webp", (replace(curve, name="jpeg"),), 2)
+    assert row.rate is None and row.reason is not None and "webp" in row.reason
+
+
+def test_an_unknown_anchor_is_said_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(CurveError, match="did you mean 'kodak/dcae'"):
+        bench.run(replace(QUICK, anchor="kodak/dcea"), [tmp_path / "none"], tmp_path / "out")
+
+
+def test_pictures_of_one_name_are_different_pictures(photos: Path, tmp_path: Path) -> None:
+    for folder, name in (("a", "coffee.png"), ("b", "astronaut.png")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photos / name, tmp_path / folder / "one.png")
+    sources = [tmp_path / "a", tmp_path / "b", tmp_path / "a" / "one.png"]
+    found = bench.run(QUICK, sources, tmp_path / "out").results
+    assert found.run.averaged == ("a/one.png", "b/one.png")
+    assert all(len(curve.pictures) == 2 for curve in found.curves)
+
+
+def test_only_colours_in_8_bits_count(tmp_path: Path) -> None:
+    grey = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    colours = np.stack([grey, grey[::-1], grey.T], axis=2)
+    eight = Picture(colours).in_8_bits()
+    alpha = np.zeros((64, 64), np.uint8)
+    rich = Picture(eight.pixels, alpha, icc=b"a profile" * 100)
+    for name, picture in (("deep", Picture(colours)), ("plain", eight), ("rich", rich)):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "a.png"
+        path.write_bytes(picture_bytes(picture, path))
+    curves = [
+        bench.run(QUICK, [tmp_path / name], tmp_path / f"{name} out").results.curves
+        for name in ("deep", "plain", "rich")
+    ]
+    points = [[curve.points for curve in of] for of in curves]
+    assert points[0] == points[1] == points[2]
 
 
 def measured(mse: float, file_bytes: int, pixels: int, ms: float | None = 0.9) -> Measured:
