@@ -38,7 +38,6 @@ from corelic.eval.machine import machine
 from corelic.eval.metrics import mse_as_db
 from corelic.eval.rate_distortion import Curve, Point, bd_rate
 from corelic.jobs import atomic_write
-from corelic.training import checkpoint
 from corelic.training.data import PhotoCache, as_float
 from corelic.training.recipe import Recipe, Stage, load_recipe
 from corelic.training.setup import DATA_VARIABLE, Setup
@@ -208,7 +207,7 @@ def trained(name: str, change: Change, given: argparse.Namespace) -> Row:
     spec = registry.register(change.spec(spec))
     recipe = change.recipe(recipe_for(spec.name, given))
     folder = given.work / run_name(name, given)
-    begun = checkpoint.exists(folder)
+    begun = Setup.exists(folder)
     setup = Setup.load(folder) if begun else Setup(recipe, given.data)
     trainer = Trainer(setup, folder, device=given.device)
     if not begun:

@@ -15,6 +15,7 @@ from typer import Argument, Option
 from corelic.cli import options
 from corelic.cli.show import print_json
 from corelic.errors import OutputError
+from corelic.jobs import show_warning
 
 if TYPE_CHECKING:
     from corelic.training.trainer import Progress
@@ -51,7 +52,10 @@ def train(
         Option("--validate", help="Folder of pictures to measure at the end; default: held out."),
     ] = None,
     anchor: Annotated[
-        str | None, Option(help="A curve to give the BD-rate against, as in kodak/cai-vtm.")
+        str | None,
+        Option(
+            help="A curve to give the BD-rate against, as in kodak/cai-vtm with Kodak's pictures."
+        ),
     ] = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
@@ -70,8 +74,7 @@ def train(
     """
     from corelic.codecs.files import device_of
     from corelic.eval import published
-    from corelic.eval.rate_distortion import bd_rate
-    from corelic.training import checkpoint
+    from corelic.eval.rate_distortion import CurveError, bd_rate
     from corelic.training.export import export
     from corelic.training.logs import write_logs
     from corelic.training.recipe import load_recipe
@@ -80,7 +83,7 @@ def train(
     from corelic.training.validation import curve_of, held_out, pictures_in, validate
 
     folder = run if run is not None else Path("runs") / recipe.stem
-    going_on = checkpoint.exists(folder)
+    going_on = Setup.exists(folder)  # even without a checkpoint: the plan was made
     if going_on and not resume:
         raise OutputError(str(folder), "holds a run; give --resume to go on, or another --run")
     against = published.find(anchor) if anchor is not None else None
@@ -96,17 +99,28 @@ def train(
     trainer = Trainer(setup, folder, device=device)
     if minutes is not None and not going_on:
         trainer.fit_to(minutes)
-    rows = write_logs(folder, trainer.run(stop_after_s=60 * stop_after))
+    rows: Iterable[Progress] = trainer.run(stop_after_s=60 * stop_after)
     if not trainer.fabric.is_global_zero:
         for _ in rows:
             pass
         return
+    rows = write_logs(folder, rows, step=trainer.position.step)
     show_progress(rows, trainer.recipe.steps)
     weights = folder / f"{trainer.recipe.codec}.safetensors"
     exported = export(folder, weights, overwrite=True)
     pictures = pictures_in(validate_on) if validate_on else held_out(setup.open_cache(folder))
     found = list(validate(weights, pictures, device=device))
-    compared = bd_rate(against, curve_of(found, weights.stem)) if against and found else None
+    compared, warnings = None, []
+    if against is not None and anchor is not None and found:
+        # What came out of hours is shown, whatever becomes of the comparison.
+        try:
+            compared = bd_rate(against, curve_of(found, weights.stem))
+            of_sets = published.of_other_sets(anchor, weights.stem, len(pictures))
+            warnings = [*compared.warnings, *of_sets]
+        except CurveError as error:
+            warnings = [str(error)]
+    for text in warnings:
+        show_warning(f"BD-rate: {text}", Console(stderr=True))
     if as_json:
         print_json(
             {

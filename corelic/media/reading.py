@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from corelic.disk import read_file
 from corelic.errors import CorelicError, PictureError, PictureWarning
-from corelic.jobs import read_file
 from corelic.media.deep import check_deep, is_deep, read_deep
 from corelic.media.metadata import UPRIGHT, metadata_of, orientation_of, turn
 from corelic.media.picture import Picture, Samples

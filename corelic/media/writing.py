@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from corelic.disk import atomic_write
 from corelic.errors import OutputError
-from corelic.jobs import atomic_write
 from corelic.media.deep import deep_png
 from corelic.media.metadata import save_options
 from corelic.media.picture import Picture

@@ -6,7 +6,6 @@ pictures, tar shards, clips ──► cache.bin (uint8 RGB, one after another) +
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tarfile
@@ -21,7 +20,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from corelic.errors import PictureError
+from corelic.errors import CorelicError, PictureError, PictureWarning
+from corelic.media import Picture, read_picture
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 CLIP_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm"}
@@ -52,22 +52,22 @@ def read_pictures(source: Path) -> Iterator[tuple[str, Image.Image]]:
                     if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
                         content = shard.extractfile(member)
                         assert content is not None  # a regular file
-                        name = Path(member.name).name
-                        yield from _picture(name, io.BytesIO(content.read()))
+                        yield from _picture(Path(member.name).name, content.read())
         elif suffix in SUFFIXES:
             yield from _picture(path.name, path)
         elif suffix in CLIP_SUFFIXES:
             yield from _frames(path)
 
 
-def _picture(name: str, file: Path | io.BytesIO) -> Iterator[tuple[str, Image.Image]]:
+def _picture(name: str, file: Path | bytes) -> Iterator[tuple[str, Image.Image]]:
+    """As a codec is given it: upright, 16 bits rounded to 8; colours under alpha as they are."""
     try:
-        with Image.open(file) as image:
-            picture = image.convert("RGB")
-    except Exception as error:  # on damaged data Pillow's plug-ins raise even IndexError
-        warnings.warn(f"{name} is left out of training: {error}", stacklevel=2)
+        picture = read_picture(file, name=name).in_8_bits()
+    except CorelicError as error:
+        reason = error.reason if isinstance(error, PictureError) else error
+        warnings.warn(f"{name} is left out of training: {reason}", PictureWarning, stacklevel=2)
         return
-    yield name, picture
+    yield name, Picture(picture.pixels).to_image().convert("RGB")
 
 
 def _frames(path: Path) -> Iterator[tuple[str, Image.Image]]:
@@ -82,7 +82,8 @@ def _frames(path: Path) -> Iterator[tuple[str, Image.Image]]:
                     yield f"{path.name}{FRAME_MARK}{number}", picture
                     due_s = (frame.time or due_s) + FRAME_EVERY_S
     except av.FFmpegError as error:
-        warnings.warn(f"{path.name} is left out from here on: {error}", stacklevel=2)
+        text = f"{path.name} is left out from here on: {error}"
+        warnings.warn(text, PictureWarning, stacklevel=2)
 
 
 def listing(source: Path) -> str:

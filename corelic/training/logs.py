@@ -11,13 +11,18 @@ from pathlib import Path
 
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
+from corelic.disk import atomic_write
 from corelic.training.trainer import Progress
 
 FILE = "log.csv"
 
 
-def write_logs(run: Path, rows: Iterable[Progress]) -> Iterator[Progress]:
-    """Appends each progress to the logs in the run's folder as it passes."""
+def write_logs(run: Path, rows: Iterable[Progress], *, step: int = 0) -> Iterator[Progress]:
+    """Appends each progress to the logs in the run's folder as it passes; for one process.
+
+    step  where the run goes on: what an interrupted one logged beyond it happens again
+    """
+    forget_after(run / FILE, step)
     events = None
     if find_spec("tensorboard"):
         events = TensorBoardLogger(root_dir=run, name="tensorboard", version="")
@@ -33,6 +38,16 @@ def write_logs(run: Path, rows: Iterable[Progress]) -> Iterator[Progress]:
         if events is not None:
             with suppress(OSError):  # events are a convenience; the CSV file is the record
                 events.finalize("success")
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drops the rows of later steps."""
+    if not path.exists():
+        return
+    head, *rows = path.read_text().splitlines(keepends=True)
+    kept = [row for row in rows if int(row.partition(",")[0]) <= step]
+    if len(kept) < len(rows):
+        atomic_write(path, "".join([head, *kept]).encode(), overwrite=True)
 
 
 def append(path: Path, fields: dict[str, float]) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from corelic.disk import atomic_write
 from corelic.errors import BadWeightsError, PictureError, RecipeError
 from corelic.training.data import PhotoCache, listing
 from corelic.training.recipe import Recipe, recipe_of
 
 DATA_VARIABLE = "CORELIC_DATA"
 FILE = "run.json"
+THEN = ", then "  # between the devices of a run
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,13 @@ class Setup:
 
     recipe: Recipe
     source: Path  # pictures, or tar shards of pictures
-    device: str = ""  # on which it was begun, in words; for the model card
+    device: str = ""  # or devices, one after the other, in words; for the model card
     attacked: Path | None = None  # stored attacks, where the recipe asks for some
+
+    @classmethod
+    def exists(cls, run: Path) -> bool:
+        """Whether a run has been started in this folder, however far it came."""
+        return (run / FILE).exists()
 
     @classmethod
     def load(cls, run: Path) -> Setup:
@@ -40,7 +47,12 @@ class Setup:
     def save(self, run: Path) -> None:
         plain = asdict(self) | {"source": str(self.source.resolve())}
         plain["attacked"] = None if self.attacked is None else str(self.attacked.resolve())
-        (run / FILE).write_text(json.dumps(plain, indent=2) + "\n")
+        atomic_write(run / FILE, (json.dumps(plain, indent=2) + "\n").encode(), overwrite=True)
+
+    def on(self, device: str) -> Setup:
+        """The same, gone on with there."""
+        earlier = self.device.split(THEN) if self.device else []
+        return replace(self, device=THEN.join(dict.fromkeys([*earlier, device])))
 
     def open_cache(self, run: Path) -> PhotoCache:
         """Decoded pictures, beside the run's folder, so that runs share them."""

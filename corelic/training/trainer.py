@@ -123,7 +123,6 @@ class Trainer:
         else:
             pictures = photographs.batch(START_STEP, range(START_CROPS), START_CROP_PX)
             self.spec.transform.start(codec.analysis, codec.synthesis, pictures)
-        self.remember_setup()
         self.codec = codec.to(self.fabric.device)
         # Matrix products over channels are what the networks consist of.
         self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
@@ -152,10 +151,13 @@ class Trainer:
         return self.position.step / self.recipe.steps
 
     def remember_setup(self) -> None:
-        """Writes the plan into the run's folder: a resumed run follows that."""
+        """Writes the plan into the run's folder: a resumed run follows that.
+
+        Not before the plan is final: a run may be killed at any time.
+        """
         if self.fabric.is_global_zero:
             device = in_words(self.fabric.device, self.fabric.world_size)
-            replace(self.setup, recipe=self.recipe, device=device).save(self.folder)
+            replace(self.setup, recipe=self.recipe).on(device).save(self.folder)
 
     def fit_to(self, minutes: float) -> None:
         """Makes a fresh run as long as takes about that time here; no weight changes.
@@ -187,6 +189,7 @@ class Trainer:
         """
         if self.position.step >= self.recipe.steps:
             return
+        self.remember_setup()
         saved_at_s = self.position.elapsed_s
         began = time.perf_counter()
         sums, steps, start = torch.zeros(3), 0, time.perf_counter()

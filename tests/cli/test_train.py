@@ -77,6 +77,31 @@ def test_a_finished_run_is_not_run_over(corelic: Program, recipe: str) -> None:
     assert corelic(*arguments, "--resume").exit_code == 0
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_plan(
+    corelic: Program, recipe: str
+) -> None:
+    arguments = ("train", recipe, "--data", "pictures", "--minutes", "0.02")
+    assert corelic(*arguments).exit_code == 0
+    plan, log = (Path("runs/short", name).read_text() for name in ("run.json", "log.csv"))
+    Path("runs/short/checkpoint.json").unlink()
+    refused = corelic("train", recipe)
+    assert refused.exit_code == 1 and "--resume" in refused.stderr
+    assert corelic("train", recipe, "--resume").exit_code == 0
+    assert Path("runs/short/run.json").read_text() == plan
+    steps = [line.split(",")[0] for line in Path("runs/short/log.csv").read_text().splitlines()]
+    assert steps == [line.split(",")[0] for line in log.splitlines()]
+
+
+def test_a_curve_of_other_pictures_is_compared_with_a_warning(
+    corelic: Program, recipe: str
+) -> None:
+    ran = corelic("train", recipe, "--data", "pictures", "--minutes", "0.02",
+                  "--validate", "pictures", "--anchor", "kodak/cai-vtm")  # fmt: skip
+    assert ran.exit_code == 0, ran.stderr
+    assert "warning: BD-rate: " in ran.stderr
+    assert "24 pictures, from file bytes" in ran.stdout.decode()
+
+
 def test_data_that_is_nowhere(corelic: Program, recipe: str) -> None:
     ran = corelic("train", recipe)
     assert ran.exit_code == 1 and "CORELIC_DATA" in ran.stderr

@@ -92,7 +92,9 @@ def test_a_run_trains_on_them_and_resumes(tiny_trainer: type[TinyTrainer], tmp_p
 
 
 def test_a_run_without_them_is_as_it_was(tiny_trainer: type[TinyTrainer]) -> None:
-    assert type(tiny_trainer().crops) is Crops
+    trainer = tiny_trainer()
+    trainer.remember_setup()
+    assert type(trainer.crops) is Crops
     assert Setup.load(tiny_trainer.folder_of_run).attacked is None
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from corelic.errors import PictureError
+from corelic.errors import PictureError, PictureWarning
 from corelic.training import data
 from corelic.training.data import Crops, PhotoCache, is_held_out, listing
 from tests.training.conftest import write_pictures
@@ -46,9 +46,25 @@ def test_a_picture_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     broken = tmp_path / "source"
     write_pictures(broken, 3)
     (broken / "02.png").write_bytes(b"not a picture")
-    with pytest.warns(UserWarning, match=r"02\.png is left out"):
+    # Of a kind that the command line shows.
+    with pytest.warns(PictureWarning, match=r"02\.png is left out"):
         cache = PhotoCache.build(broken, tmp_path / "cache")
     assert [entry.name for entry in cache.entries] == ["00.png", "01.png"]
+
+
+def test_pictures_are_read_as_a_codec_is_given_them(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    grey = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30) * 100
+    Image.fromarray(grey).save(source / "deep.png")
+    upright = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    turned = Image.fromarray(np.rot90(upright))
+    turned.getexif()[0x112] = 6  # turn it clockwise to look at it
+    turned.save(source / "turned.png", exif=turned.getexif())
+    cache = PhotoCache.build(source, tmp_path / "cache")
+    deep, found = (cache.picture(entry) for entry in cache.entries)
+    assert np.abs(deep - grey[:, :, None] / 257).max() <= 0.5
+    assert np.array_equal(found, upright)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

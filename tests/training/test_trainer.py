@@ -19,11 +19,10 @@ from corelic.entropy.grid import Snap, grid_layers
 from corelic.errors import BadWeightsError, OutputError, TrainingError
 from corelic.eval import metrics
 from corelic.media import read_picture
-from corelic.training import checkpoint
+from corelic.training import checkpoint, logs
 from corelic.training.checkpoint import Position, exponential_average, load
 from corelic.training.data import as_float
 from corelic.training.export import export
-from corelic.training.logs import write_logs
 from corelic.training.loss import lambda_of, ms_ssim
 from corelic.training.recipe import Stage
 from corelic.training.setup import Setup
@@ -115,7 +114,7 @@ def test_a_run_ends_with_a_checkpoint_and_logs(
     tiny_trainer: type[TinyTrainer], tmp_path: Path
 ) -> None:
     trainer = tiny_trainer(SHORT)
-    (last,) = write_logs(tmp_path, trainer.run())
+    (last,) = logs.write_logs(tmp_path, trainer.run())
     assert last.share == 1 and last.position.step == SHORT.steps
     assert math.isfinite(last.loss) and last.rate_bpp > 0 and last.psnr_db > 0
     assert load(trainer.folder).position == trainer.position
@@ -289,6 +288,22 @@ def test_two_processes_train_as_one_does(pictures: Path, tmp_path: Path) -> None
     assert (saved.step, saved.crops) == (12, 96)
 
 
+def test_a_log_forgets_what_will_happen_again(tmp_path: Path) -> None:
+    for step in (100, 200, 300):
+        logs.append(tmp_path / logs.FILE, {"step": step, "loss": 1.0})
+    list(logs.write_logs(tmp_path, [], step=200))
+    rows = (tmp_path / logs.FILE).read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "100", "200"]
+
+
+def test_a_setup_remembers_every_device(tmp_path: Path) -> None:
+    setup = Setup(RECIPE, tmp_path)
+    for device in ("2 CPU threads", "2 CPU threads", "NVIDIA H100"):
+        setup.on(device).save(tmp_path)
+        setup = Setup.load(tmp_path)
+    assert setup.device == "2 CPU threads, then NVIDIA H100"
+
+
 def test_a_batch_that_processes_cannot_share(tiny_trainer: type[TinyTrainer]) -> None:
     trainer = tiny_trainer()
     with pytest.raises(TrainingError, match="cannot be shared by 1 process"):
@@ -301,6 +316,7 @@ def test_export_gives_a_file_that_decodes(
     trainer = tiny_trainer()
     for _ in range(3):
         trainer.next_step()
+    trainer.remember_setup()
     trainer.save()
     exported = export(trainer.folder, tmp_path / "own.safetensors")
     assert exported.file_bytes == exported.path.stat().st_size
