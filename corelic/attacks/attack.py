@@ -32,6 +32,8 @@ from corelic.media import Picture
 
 Progress = Callable[[int, int], None]  # steps done, steps there are
 
+OFF_CLEAN = 1 / 255  # where a search starts that starts at the clean clip
+
 
 def silent(done: int, total: int) -> None:
     """The progress of a run that nobody watches."""
@@ -91,6 +93,11 @@ class Run:
     def score(self, x: Tensor) -> Tensor:
         """(T,) of the differentiable victim."""
         return self.probe.score(self.question(x))
+
+    def beside_clean(self) -> Tensor:
+        """The clean clip, each sample up to a level off: at it a distortion has no gradient."""
+        noise = torch.rand(self.clean.shape, generator=self.random).to(self.clean) * 2 - 1
+        return self.clean + OFF_CLEAN * noise
 
     def ask(self, x: Tensor) -> Tensor:
         """(T,) scores of what would be handed over for x, from real files; one query."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -75,6 +76,7 @@ class Assault(Task):
 
     clean_digest  of the pictures that the defence is shown
     attacker      this package and its version, whose attacks these are
+    others        digest of all files that defence and objective name; version of the control
     """
 
     result: ClassVar[type] = Assaulted
@@ -88,6 +90,7 @@ class Assault(Task):
     clean: tuple[str, ...]
     clean_digest: str
     attacker: str
+    others: tuple[str, str]
     shown: bool
 
     def run(self, data: bytes) -> Assaulted:
@@ -208,6 +211,8 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
     digest = hashlib.sha256()
     for clean in shown_pictures(plan.clean):
         digest.update(clean.pixels.tobytes())
+    control = PEERS[plan.control].facts.version
+    named = {text: _digest_of_files(text) for text in (NONE, *plan.defences, *plan.objectives)}
     defences, attacker = (NONE, *plan.defences), f"corelic {version('corelic')}"
     for number, picture in enumerate(pictures):
         for constraint, objective, attack, defence, quality in product(
@@ -230,8 +235,19 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
                         clean=tuple(map(str, plan.clean)),
                         clean_digest=digest.hexdigest()[:16],
                         attacker=attacker,
+                        others=(named[defence] + named[objective], control),
                         shown=number < plan.sample,
                     )
+
+
+def _digest_of_files(part: str) -> str:
+    """Of the files in a part's text, as in `purifier:weights=FILE` or `task=FILE`; else nothing."""
+    digest = hashlib.sha256()
+    paths = [Path(piece.partition("=")[2]) for piece in re.split("[:+]", part)]
+    files = [path for path in paths if path.is_file()]
+    for path in files:
+        digest.update(read_file(path))
+    return digest.hexdigest()[:16] if files else ""
 
 
 def _attackers(defence: str) -> tuple[Knows, ...]:

@@ -96,7 +96,11 @@ class Spelt:
             raise AttackError(f"{self.kind} {self.name}", f"{reason}, as in {what}") from error
 
     def whole(self, key: str | None, default: int | None = None) -> int:
-        return int(self.number(key, default))
+        found = self.number(key, default)
+        if not found.is_integer():
+            reason = f"has {found:g} where a whole number belongs"
+            raise AttackError(f"{self.kind} {self.name}", reason)
+        return int(found)
 
     def text(self, what: str) -> str:
         """The value; AttackError where there is none."""

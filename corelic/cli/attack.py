@@ -13,7 +13,7 @@ from typer import Argument, BadParameter, Option
 
 import corelic
 from corelic.cli import options
-from corelic.disk import make_folder
+from corelic.disk import check_output, make_folder
 from corelic.jobs import Job, plan, printable, report, run
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ def attack(
     )
     check(given)  # one error if a part cannot be had, not one for each picture
     make_folder(output)
+    check_output(output / FIGURES, overwrite=overwrite)
     jobs = plan(sources, output, suffix=SUFFIX, overwrite=overwrite)
     outcome = run(jobs, partial(attack_one, given=given), processes=processes)
     if outcome.results:

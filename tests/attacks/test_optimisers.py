@@ -76,8 +76,19 @@ def test_the_largest_rate_in_a_cube_is_at_its_corner(attack: Attack) -> None:
     assert all(result.succeeded) and not any(result.flat)
 
 
-def test_the_largest_distortion_in_a_cube_is_at_a_corner() -> None:
-    attack = PGD(linear(), objective=Distortion(), constraint=CUBE)
+@pytest.mark.parametrize("random_start", [True, False])
+@pytest.mark.parametrize("modifiers", [[], [Momentum()]])
+def test_the_largest_distortion_in_a_cube_is_at_a_corner(
+    random_start: bool, modifiers: list
+) -> None:
+    """Even from the clean clip, where it has no gradient."""
+    attack = PGD(
+        linear(),
+        objective=Distortion(),
+        constraint=CUBE,
+        random_start=random_start,
+        modifiers=modifiers,
+    )
     result = attack(grey())
     assert (change(grey(), result.pictures).abs() == 8).all()
     assert result.end == pytest.approx((64.0, 64.0))

@@ -107,6 +107,15 @@ def test_attacks_by_name() -> None:
         (lambda: spelling.modifier("ensemble=jpeg"), "as in swift@50"),
         (lambda: spelling.modifier("sampled=jpeg@20:count=2"), "draws 2 of 1"),
         (lambda: spelling.modifier("sampled=jpeg@20:count=1:by=luck"), "saliency or uniform"),
+        (lambda: spelling.modifier("smooth=4"), "a window of 4 px; give an odd side"),
+        (lambda: spelling.modifier("smooth=0"), "a window of 0 px"),
+        (lambda: spelling.modifier("smooth=2.5"), "2.5 where a whole number belongs"),
+        (lambda: spelling.modifier("eot=0"), "0 draws; give at least one"),
+        (lambda: spelling.modifier("scales=0"), "0 copies; give at least one"),
+        (lambda: spelling.modifier("variance=0"), "0 neighbours; give at least one"),
+        (lambda: spelling.modifier("momentum=nan"), "a decay of nan"),
+        (lambda: spelling.modifier("nesterov=-1"), "a decay of -1"),
+        (lambda: spelling.modifier("diverse=2"), "both lie in 0 … 1"),
     ],
 )
 def test_a_misspelt_part_is_one_sentence_with_a_hint(call, message: str) -> None:

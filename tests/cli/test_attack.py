@@ -89,6 +89,16 @@ def test_a_classical_codec_can_be_searched_without_gradients(corelic: Program) -
     assert rows[0]["queries"] == 12 and rows[0]["passes"] == 0
 
 
+def test_figures_of_another_run_are_not_overwritten(corelic: Program) -> None:
+    short = (*TINY, "--steps", "1", "-o", "out")
+    assert corelic("attack", "one.png", *short).exit_code == 0
+    figures = Path("out/attack.json").read_bytes()
+    refused = corelic("attack", "two.jpg", *short)
+    assert refused.exit_code == 1 and "attack.json" in refused.stderr
+    assert Path("out/attack.json").read_bytes() == figures and not Path("out/two.png").exists()
+    assert corelic("attack", "two.jpg", *short, "--overwrite").exit_code == 0
+
+
 def test_the_same_seed_gives_the_same_picture(corelic: Program) -> None:
     for folder, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         corelic("attack", "one.png", *TINY, "--steps", "1", "--seed", seed, "-o", folder)

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from corelic.attacks import grid
+from corelic.attacks.findings import Plan
+from corelic.eval import bench
 from tests.cli.conftest import Program
 from tests.tiny import TINY_WEIGHTS
 
@@ -115,6 +117,21 @@ def test_a_run_goes_on_where_it_was(corelic: Program, monkeypatch: pytest.Monkey
     # So are the attacks of another release.
     monkeypatch.setattr(grid, "version", lambda package: "99.0")
     assert corelic(*arguments).exit_code == 0 and len(done) == 6
+
+
+def test_a_point_knows_what_its_files_hold(corelic: Program, photo: Image.Image) -> None:
+    def assault() -> grid.Assault:
+        aims = ("targeted=aim.png",)
+        plan = Plan(("jpeg",), (50,), attacks=("pgd",), objectives=aims, constraints=("linf=8",))
+        pictures, _ = bench.inventory([Path("pictures/one.png")])
+        [found] = grid.assaults_of(plan, pictures)
+        return found
+
+    photo.crop((0, 0, 70, 60)).save("aim.png")
+    first = assault()
+    assert assault().key == first.key
+    photo.crop((1, 0, 71, 60)).save("aim.png")
+    assert assault().key != first.key
 
 
 def test_processes_give_the_same_figures(corelic: Program) -> None:

@@ -20,6 +20,11 @@ class Expectation(Modifier):
 
     draws: int = 8
 
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            reason = f"has {self.draws} draws; give at least one, as in eot=8"
+            raise AttackError("EOT", reason)
+
     @property
     def title(self) -> str:
         return f"EOT {self.draws}"

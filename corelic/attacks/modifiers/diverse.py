@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question, through
 from corelic.attacks.modifiers.base import Modifier
 
@@ -27,6 +28,11 @@ class Diverse(Modifier):
 
     probability: float = 0.5
     smallest: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.probability <= 1 and 0 < self.smallest <= 1):
+            reason = f"has a probability of {self.probability} and a share of {self.smallest}"
+            raise AttackError("diversity", f"{reason}; both lie in 0 … 1, as in diverse=0.5")
 
     @property
     def title(self) -> str:

@@ -5,10 +5,12 @@ Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018, arXiv:1710
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question, per_mean
 from corelic.attacks.modifiers.base import Modifier
 
@@ -18,6 +20,11 @@ class Momentum(Modifier):
     """g ← decay · g + gradient / ‖gradient‖₁."""
 
     decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < math.inf:
+            reason = f"has a decay of {self.decay}; give 0 or more, as in momentum=0.9"
+            raise AttackError("momentum", reason)
 
     @property
     def title(self) -> str:

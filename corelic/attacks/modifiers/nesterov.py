@@ -6,10 +6,12 @@ arXiv:1908.06281, section 3.1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question, per_mean
 from corelic.attacks.modifiers.base import Modifier
 
@@ -19,6 +21,11 @@ class Nesterov(Modifier):
     """Asks at x + stride · decay · g, then g ← decay · g + gradient / ‖gradient‖₁."""
 
     decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < math.inf:
+            reason = f"has a decay of {self.decay}; give 0 or more, as in nesterov=0.9"
+            raise AttackError("Nesterov", reason)
 
     @property
     def title(self) -> str:

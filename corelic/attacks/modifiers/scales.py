@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question, through
 from corelic.attacks.modifiers.base import Modifier
 
@@ -20,6 +21,11 @@ class Scales(Modifier):
     """The clip times 1, 1/2, 1/4, …: `copies` of them, each a pass."""
 
     copies: int = 5
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            reason = f"has {self.copies} copies; give at least one, as in scales=5"
+            raise AttackError("scaling", reason)
 
     @property
     def title(self) -> str:

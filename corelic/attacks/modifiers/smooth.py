@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question
 from corelic.attacks.modifiers.base import Modifier
 
@@ -20,6 +21,11 @@ class Smooth(Modifier):
     """A Gaussian window of odd side `size_px`, whose standard deviation is a sixth of its side."""
 
     size_px: int = 7
+
+    def __post_init__(self) -> None:
+        if self.size_px < 1 or self.size_px % 2 == 0:
+            reason = f"has a window of {self.size_px} px; give an odd side, as in smooth=7"
+            raise AttackError("smoothing", reason)
 
     @property
     def title(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question
 from corelic.attacks.modifiers.base import Modifier
 
@@ -22,6 +23,11 @@ class VarianceTuning(Modifier):
 
     neighbours: int = 5
     spread: float = 12 / 255
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            reason = f"has {self.neighbours} neighbours; give at least one, as in variance=5"
+            raise AttackError("variance tuning", reason)
 
     @property
     def title(self) -> str:

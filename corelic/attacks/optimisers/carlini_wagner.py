@@ -22,7 +22,6 @@ from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
 
 TINY = 1e-5  # black and white are infinitely far away in w
-OFF_CLEAN = 1 / 255  # where the search starts, for a distortion has no gradient at the clean clip
 MORE = 10.0  # times c, while no c is known that reaches the goal
 SPARE = 0.02  # of the way to the goal, on top of it: rounding takes some away again
 
@@ -59,8 +58,7 @@ class CarliniWagner(Attack):
         best, least = clean, torch.full_like(weight, torch.inf)  # of those that reach the goal
         nearest, top = clean, torch.full_like(weight, -torch.inf)  # of those that do not
         for number in range(self.searches):
-            noise = torch.rand(clean.shape, generator=run.random).to(clean) * 2 - 1
-            x = (clean + OFF_CLEAN * noise).clamp(TINY, 1 - TINY)
+            x = run.beside_clean().clamp(TINY, 1 - TINY)
             w = torch.atanh(2 * x - 1)
             adam = torch.optim.Adam([w], lr=self.learning_rate)
             gradient = modified(run.probe, self.modifiers)

@@ -32,7 +32,8 @@ WIDE = 1.25  # of FGSM's one stride, in radii (Wong, Rice & Kolter, ICLR 2020, a
 class PGD(Attack):
     """steps         passes, if no modifier needs more
     stride        of a step, in the constraint's norm; None: half a radius
-    random_start  somewhere in the set; else at the clean clip, where a distortion has no gradient
+    random_start  anywhere in the set; else at the clean clip, or at most a level beside it, for
+                  at the clip itself a distortion has no gradient (ours)
     modifiers     in the order in which the gradient passes them
     """
 
@@ -52,7 +53,10 @@ class PGD(Attack):
         if stride is None:
             stride = STRIDE * constraint.radius
         gradient = modified(run.probe, self.modifiers)
-        x = constraint.start(clean, run.random) if self.random_start else clean
+        if self.random_start:
+            x = constraint.start(clean, run.random)
+        else:
+            x = constraint.project(run.beside_clean(), clean)
         for _ in run.steps(self.steps):
             answer = gradient(run.question(x, stride))
             uphill = constraint.steer(answer.gradient, x, clean)
