@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from corelic import DEFAULT_CODEC
 from corelic.cli.options import byte_count
 from corelic.codecs.limits import MEMORY_BYTES
+from corelic.codecs.registry import find_spec
 from corelic.eval.machine import machine
 from corelic.jobs import atomic_write
 
@@ -130,12 +132,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory", type=byte_count, default=MEMORY_BYTES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--files", type=Path, default=Path("build/memory"), help="%(default)s")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "memory-swift-1.json")
+    parser.add_argument("--out", type=Path, help="default: results/memory-CODEC.json, beside this")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def earlier_runs(out: Path, settings: dict[str, int]) -> dict[tuple[str, float], Run]:
+def earlier_runs(out: Path, settings: dict[str, str | int]) -> dict[tuple[str, float], Run]:
     """By work and size; none where they were made with other settings."""
     if not out.is_file():
         return {}
@@ -152,10 +154,16 @@ def main() -> int:
         run = child(work, float(megapixels), given.memory, given.threads, Path(file))
         print(json.dumps(asdict(run)))
         return 0
+    codec = find_spec(DEFAULT_CODEC)
+    settings = {
+        "codec": f"{codec.name}-{codec.generation}",
+        "memory_bytes": given.memory,
+        "threads": given.threads,
+    }
+    out = given.out or HERE / "results" / f"memory-{settings['codec']}.json"
     given.files.mkdir(parents=True, exist_ok=True)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    settings = {"memory_bytes": given.memory, "threads": given.threads}
-    runs = earlier_runs(given.out, settings)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    runs = earlier_runs(out, settings)
     for megapixels in given.megapixels:
         for work in WORKS if given.only is None else (given.only,):
             run = in_a_process(work, megapixels, given)
@@ -165,9 +173,9 @@ def main() -> int:
             kept = [asdict(runs[key]) for key in sorted(runs)]
             result = {**settings, "machine": machine(), "ratios": ratios_of(runs), "runs": kept}
             data = (json.dumps(result, indent=1) + "\n").encode()
-            atomic_write(given.out, data, overwrite=True)
+            atomic_write(out, data, overwrite=True)
     show(runs, given)
-    print(f"all figures: {given.out}")
+    print(f"all figures: {out}")
     sound = max(run.peak_bytes for run in runs.values()) <= LIMIT_BYTES
     return 0 if sound and max(ratios_of(runs).values()) <= LIMIT_RATIO else 1
 

@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -30,6 +31,7 @@ from robustness_study import (
 from robustness_study.page import written
 from robustness_study.study import SIZES, Study
 
+from corelic.codecs.api import open_image_codec
 from corelic.eval.machine import machine
 from corelic.jobs import atomic_write
 
@@ -63,11 +65,25 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def machines_before(folder: Path, asked: dict[str, Any]) -> list[dict[str, object]]:
+    """On which the folder's cells were measured; SystemExit where they are of something else."""
+    if not (folder / "run.json").exists():
+        return []
+    found = json.loads((folder / "run.json").read_text())
+    machines: list[dict[str, object]] = found.pop("machines")
+    if found != asked:
+        raise SystemExit(f"error: {folder} is of {found}, not of {asked}; give another --out")
+    return machines
+
+
 def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     folder = given.out or HERE / "results" / f"robustness-{given.size}"
-    codecs = tuple(given.codecs.split(","))
+    # A generation each: what is measured of one is not of the next.
+    codecs = tuple(open_image_codec(name, "cpu").facts.name for name in given.codecs.split(","))
+    asked = {"size": given.size, "codecs": list(codecs), "control": given.control}
+    machines = machines_before(folder, asked)
     study = Study(SIZES[given.size], codecs, given.control, folder)
     sections = [SECTIONS[name] for name in given.only or SECTIONS]
     waiting = [
@@ -76,6 +92,11 @@ def main() -> int:
         for cell in section.cells(study)
         if study.measured(cell.name) is None
     ]
+    if waiting and machine() not in machines:
+        machines.append(machine())
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = json.dumps({**asked, "machines": machines}, indent=1) + "\n"
+    atomic_write(folder / "run.json", facts.encode(), overwrite=True)
     start = perf_counter()
     with Progress() as progress:
         bar = progress.add_task("", total=len(waiting))
@@ -85,13 +106,10 @@ def main() -> int:
             progress.update(bar, description=cell.name)
             study.measure(cell)
             progress.advance(bar)
-    facts = json.dumps({"size": given.size, "codecs": codecs, "machine": machine()}, indent=1)
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / "run.json", (facts + "\n").encode(), overwrite=True)
     page = (
         given.page or (folder if given.size == "quick" else HERE.parent / "docs") / "robustness.md"
     )
-    text = written(study, given.size, list(SECTIONS.values()))
+    text = written(study, given.size, list(SECTIONS.values()), machines)
     atomic_write(page, text.encode(), overwrite=True)
     print(f"all figures: {folder}; page: {page}")
     return 0
