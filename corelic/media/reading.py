@@ -38,10 +38,12 @@ class _Planes:
 
     @classmethod
     def split(cls, samples: Samples) -> "_Planes":
-        """(H, W), or (H, W, C) with 2 or 4 channels, the last of them alpha, or 3."""
+        """(H, W), or (H, W, C) with 2 or 4 channels, the last of them alpha, or 1 or 3."""
         if samples.ndim == 2:
             return cls(samples)
         match samples.shape[2]:
+            case 1:
+                return cls(samples[:, :, 0])
             case 2:
                 return cls(samples[:, :, 0], samples[:, :, 1])
             case 4:

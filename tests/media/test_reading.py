@@ -1,5 +1,6 @@
 """Pictures in and out: what is read as it is, what is converted, what is refused."""
 
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -14,7 +15,7 @@ from PIL import Image, ImageCms
 from corelic import media
 from corelic.errors import CorelicError, PictureError, PictureWarning
 from corelic.media import Picture
-from tests.media.files import deep_png, file_bytes
+from tests.media.files import deep_png, deep_sgi, file_bytes
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 1, 3), (3, 5, 3)])
@@ -154,10 +155,13 @@ def test_a_deep_colour_stands_for_transparent(channels: int) -> None:
     assert np.array_equal(picture.pixels.reshape(values.shape), values)
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("largest", [65535, 1023])
-def test_a_deep_ppm_is_scaled(largest: int) -> None:
+def test_a_deep_ppm_is_scaled(largest: int, plain: bool) -> None:
     values = np.random.default_rng(1).integers(0, largest + 1, (5, 7, 3), dtype=np.uint16)
-    picture = media.read_picture(b"P6 7 5 %d\n" % largest + values.astype(">u2").tobytes())
+    text = "\n".join(str(value) for value in values.flat) + "\n"
+    samples = text.encode() if plain else values.astype(">u2").tobytes()
+    picture = media.read_picture(b"P%d 7 5 %d\n" % (3 if plain else 6, largest) + samples)
     assert picture.bit_depth == 16
     assert np.abs(picture.pixels - values / largest * 65535).max() <= 1
 
@@ -174,6 +178,66 @@ def test_deep_tiles_are_refused_not_misread() -> None:
     tifffile.imwrite(file, values, photometric="rgb", tile=(16, 16))
     with pytest.raises(PictureError, match="16-bit PNG"):
         media.read_picture(file.getvalue())
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_planes_are_read_or_refused(channels: int) -> None:
+    """Pillow reads planes of a TIFF without compression as if they had 8 bits."""
+    tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
+    values = np.random.default_rng(1).integers(0, 65536, (channels, 63, 65), dtype=np.uint16)
+    options = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha"]}
+    if channels == 3:
+        del options["extrasamples"]
+    for order in "<>":
+        file = BytesIO()
+        tifffile.imwrite(file, values, byteorder=order, compression="zlib", **options)
+        picture = media.read_picture(file.getvalue())
+        found = picture.pixels
+        if channels == 4:
+            found = np.dstack((found, picture.alpha))
+        assert np.array_equal(np.moveaxis(found, 2, 0), values)
+        file = BytesIO()
+        tifffile.imwrite(file, values, byteorder=order, **options)
+        with pytest.raises(PictureError, match="16-bit PNG"):
+            media.read_picture(file.getvalue())
+
+
+@pytest.mark.parametrize(("kind", "is_alpha"), [("unspecified", False), ("unassalpha", True)])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_fourth_channel_is_alpha_where_the_file_says_so(
+    kind: str, is_alpha: bool, compression: str | None
+) -> None:
+    tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
+    values = np.random.default_rng(1).integers(0, 65536, (63, 65, 4), dtype=np.uint16)
+    file = BytesIO()
+    options = {"photometric": "rgb", "extrasamples": [kind], "compression": compression}
+    tifffile.imwrite(file, values, **options)
+    picture = media.read_picture(file.getvalue())
+    assert np.array_equal(picture.pixels, values[:, :, :3])
+    assert (picture.alpha is not None) == is_alpha
+    if is_alpha:
+        assert np.array_equal(picture.alpha, values[:, :, 3])
+
+
+@pytest.mark.parametrize("run_length", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_deep_sgi_keeps_its_bits(channels: int, run_length: bool) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (5, 7, channels), dtype=np.uint16)
+    picture = media.read_picture(deep_sgi(values, run_length=run_length))
+    found = picture.pixels
+    if picture.alpha is not None:
+        found = np.dstack((found, picture.alpha))
+    assert np.array_equal(found.reshape(values.shape), values)
+
+
+def test_16_bits_a_pixel_are_not_16_a_sample() -> None:
+    """Of a BMP, with 5, 6 and 5 bits."""
+    pixels = struct.pack("<4H", 0xF800, 0x07E0, 0x001F, 0xFFFF)
+    header = struct.pack("<IiiHHIIiiII", 40, 4, 1, 1, 16, 3, len(pixels), 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    data = b"BM" + struct.pack("<IHHI", 66 + len(pixels), 0, 0, 66) + header + masks + pixels
+    expected = [[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]]
+    assert media.read_picture(data).pixels.tolist() == expected
 
 
 @pytest.mark.parametrize("profile", [None, b"no profile", "sRGB"])
