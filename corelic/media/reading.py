@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from corelic.errors import CorelicError, PictureError, PictureWarning
 from corelic.jobs import read_file
@@ -23,6 +24,7 @@ from corelic.media.metadata import UPRIGHT, metadata_of, orientation_of, turn
 from corelic.media.picture import Picture, Samples
 
 _DEEPEST = 2**16 - 1
+_WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess where none is given
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,11 +165,23 @@ def _deep_grey(image: Image.Image, name: str) -> _Planes:
     if lowest < 0 or highest > _DEEPEST:
         reason = f"has values from {lowest} to {highest}, more than 16 bits hold"
         raise PictureError(name, f"{reason}; scale it to 0 … {_DEEPEST}, e.g. with numpy")
+    samples = samples.astype(np.uint16)
+    if isinstance(image, TiffImageFile) and image.mode == "I;16":
+        return _Planes(_as_tags_say(samples, image))
     transparent = image.info.get("transparency")
     if not isinstance(transparent, int):
-        return _Planes(samples.astype(np.uint16))
+        return _Planes(samples)
     alpha = np.where(samples == transparent, 0, _DEEPEST)
-    return _Planes(samples.astype(np.uint16), alpha.astype(np.uint16))
+    return _Planes(samples, alpha.astype(np.uint16))
+
+
+def _as_tags_say(samples: Samples, image: TiffImageFile) -> Samples:
+    """Black is 0 and white 65535, to which Pillow sees only where there are 8 bits."""
+    if image.tag_v2.get(BITSPERSAMPLE) == (12,) and samples.max() < 2**12:
+        samples = samples << np.uint16(4) | samples >> np.uint16(8)
+    if image.tag_v2.get(PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO) == _WHITE_IS_ZERO:
+        samples = ~samples
+    return samples
 
 
 def _from_inks(image: Image.Image, name: str) -> Image.Image:

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from corelic import media
 from corelic.errors import CorelicError, PictureError, PictureWarning
 from corelic.media import Picture
-from tests.media.files import deep_png, deep_sgi, file_bytes
+from tests.media.files import deep_png, deep_sgi, file_bytes, grey_tiff
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 1, 3), (3, 5, 3)])
@@ -238,6 +238,22 @@ def test_16_bits_a_pixel_are_not_16_a_sample() -> None:
     data = b"BM" + struct.pack("<IHHI", 66 + len(pixels), 0, 0, 66) + header + masks + pixels
     expected = [[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]]
     assert media.read_picture(data).pixels.tolist() == expected
+
+
+@pytest.mark.parametrize("width", [6, 7])
+def test_12_bits_of_grey_are_scaled(width: int) -> None:
+    values = np.random.default_rng(1).integers(0, 4096, (5, width), dtype=np.uint16)
+    values[0, :2] = 0, 4095
+    picture = media.read_picture(grey_tiff(values, bits=12, black=1))
+    assert tuple(picture.pixels[0, :2]) == (0, 65535)
+    assert np.abs(picture.pixels - values / 4095 * 65535).max() <= 16
+
+
+def test_white_is_white_where_a_tiff_calls_it_0() -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (5, 7), dtype=np.uint16)
+    picture = media.read_picture(grey_tiff(values, bits=16, black=0))
+    assert np.array_equal(picture.pixels, 65535 - values)
+    assert np.array_equal(media.read_picture(grey_tiff(values, bits=16, black=1)).pixels, values)
 
 
 @pytest.mark.parametrize("profile", [None, b"no profile", "sRGB"])
