@@ -8,6 +8,7 @@ lost with inks is said in a PictureWarning; what would be lost silently is refus
 file should hear of it before its receiver does.
 """
 
+import threading
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,6 +26,7 @@ from corelic.media.picture import Picture, Samples
 
 _DEEPEST = 2**16 - 1
 _WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess where none is given
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +79,9 @@ def open_image(source: bytes | Path, name: str) -> Image.Image | None:
     PictureError for a picture that it knows, and cannot open.
     """
     try:
-        with warnings.catch_warnings():
+        # Warnings are filtered for the whole process: of two threads, the one that ends last would
+        # put back what it found, the filter of the other.
+        with _OPENING, warnings.catch_warnings():
             # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source)

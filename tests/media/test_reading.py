@@ -1,6 +1,8 @@
 """Pictures in and out: what is read as it is, what is converted, what is refused."""
 
 import struct
+import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -339,6 +341,36 @@ def test_an_enormous_picture_is_refused(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(PictureError, match="enormous"):
         media.read_picture(file_bytes(photo))
+
+
+def test_threads_leave_the_filters_of_warnings_alone(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second begins before the first has ended, and ends after it, if they can overlap."""
+    data, real = file_bytes(photo), Image.open
+    first_began, second_began, first_ended = (threading.Event() for _ in range(3))
+    turns = iter([(first_began, second_began), (second_began, first_ended)])
+
+    def slow_open(source: object) -> Image.Image:
+        begun, awaited = next(turns)
+        begun.set()
+        awaited.wait(0.2)
+        return real(source)
+
+    def first() -> None:
+        media.read_picture(data)
+        first_ended.set()
+
+    monkeypatch.setattr(Image, "open", slow_open)
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=first)]
+    threads.append(threading.Thread(target=lambda: media.read_picture(data)))
+    threads[0].start()
+    assert first_began.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before
 
 
 @given(st.binary(max_size=100), st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF"]))
