@@ -2,6 +2,7 @@
 
     file ─► Pillow ─► mode ─► samples: grey or RGB, 8 or 16 bits, alpha ─► upright ─► Picture
                 └ 16 bits in colour: PyAV ┘
+    .clc ─► the plug-in of this package for Pillow ─► Picture
 
 What Pillow's modes say in other words (palettes, premultiplied alpha, YCbCr) is translated; what is
 lost with inks is said in a PictureWarning; what would be lost silently is refused: the sender of a
@@ -10,9 +11,10 @@ file should hear of it before its receiver does.
 
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -27,6 +29,14 @@ from corelic.media.picture import Picture, Samples
 _DEEPEST = 2**16 - 1
 _WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess where none is given
 _OPENING = threading.Lock()
+
+
+@runtime_checkable
+class _HoldsPicture(Protocol):
+    """An image of our plug-in, which this package cannot import: codecs are above it."""
+
+    def decode_picture(self) -> Picture | None:
+        """None once its pixels have been loaded, and maybe changed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +122,10 @@ def from_image(image: Image.Image, name: str) -> Picture:
         # MPO is a phone's JPEG: what follows the picture is a preview or a depth map.
         raise PictureError(name, "has several frames; extract one and encode that")
     try:
+        if isinstance(image, _HoldsPicture) and (own := image.decode_picture()) is not None:
+            # Upright whatever it says; of `info`, since that may have been changed.
+            kept = metadata_of(image, turned=orientation_of(image) != UPRIGHT)
+            return replace(own, icc=kept.icc, exif=kept.exif, xmp=kept.xmp)
         deep = read_deep(image, name) if is_deep(image) else None  # before anything loads it
         orientation = orientation_of(image)  # of the file; a TIFF turns as it is loaded
         if deep is not None:
