@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 from inspect import signature
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
 from corelic.entropy import container
 from corelic.entropy.container import ChunkType, Colour
 from corelic.errors import BadFileError
+
+if TYPE_CHECKING:
+    from corelic.media import Picture
 
 FORMAT, EXTENSION, MIME_TYPE = "CLC", ".clc", "image/x-clc"
 EXIF_PREFIX = b"Exif\0\0"
@@ -50,6 +53,15 @@ class ClcImageFile(ImageFile.ImageFile):
                 self._file.close()
                 self.fp = None
         return super().load()
+
+    def decode_picture(self) -> Picture | None:
+        """With 16 bits in colour, too; None once it is loaded, for its pixels may be others now."""
+        if self._decoded:
+            return None
+        import corelic
+
+        self._file.seek(0)
+        return corelic.decode_picture(self._file.read())
 
     @property
     def _file(self) -> BinaryIO:

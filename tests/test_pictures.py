@@ -12,12 +12,13 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 from skimage import data
 
 import corelic
+from corelic.codecs import store
 from corelic.entropy import container
 from corelic.entropy.container import Chunk, ChunkType, Container
 from corelic.errors import ChunkError, CorelicError, PictureWarning, TooManyPixelsError
-from corelic.media import Picture
+from corelic.media import Picture, read_picture
 from tests.media.files import deep_png, file_bytes
-from tests.tiny import TINY_WEIGHTS
+from tests.tiny import GOLDEN, TINY_WEIGHTS
 
 SIZES = [(1, 1), (1, 500), (500, 1), (7, 3), (63, 65), (100, 257)]  # width, height
 LARGE = 2048, 1365
@@ -178,6 +179,45 @@ def test_16_bits_and_8_are_the_same_picture() -> None:
     decoded = tiny_decode(tiny_encode(sixteen))
     difference = decoded.pixels / 257 - tiny_decode(tiny_encode(eight)).pixels
     assert np.abs(difference).max() <= 0.51
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_16_bits_are_read_from_our_own_files(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(store.MODELS_VARIABLE, str(GOLDEN))
+    path, data = tmp_path / "deep.clc", tiny_encode(deep_file(mode)(photo_of(70, 50)))
+    path.write_bytes(data)
+    expected = tiny_decode(data)
+    with Image.open(path) as image:
+        for found in (read_picture(path), read_picture(data), Picture.from_image(image)):
+            assert found.bit_depth == 16
+            assert np.array_equal(found.pixels, expected.pixels)
+            assert (found.alpha is None) == (expected.alpha is None)
+    assert corelic.info(corelic.encode(path, codec=str(TINY_WEIGHTS))).bit_depth == 16
+
+
+def test_what_was_done_to_our_own_file_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.MODELS_VARIABLE, str(GOLDEN))
+    given = photo_of(70, 50).convert("RGB")
+    given.info.update(icc_profile=ICC, xmp=XMP)
+    image = Image.open(BytesIO(tiny_encode(given)))
+    del image.info["icc_profile"]
+    found = Picture.from_image(image)
+    assert (found.icc, found.xmp) == (None, XMP)
+    image.putpixel((3, 3), (1, 2, 3))  # which loads it
+    assert tuple(Picture.from_image(image).pixels[3, 3]) == (1, 2, 3)
+
+
+def test_our_own_files_stand_upright_whatever_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.MODELS_VARIABLE, str(GOLDEN))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    flat = Picture(np.zeros((20, 30), np.uint8), exif=exif.tobytes().removeprefix(b"Exif\0\0"))
+    found = read_picture(tiny_encode(flat))
+    assert found.pixels.shape == (20, 30)
+    exif[ExifTags.Base.Orientation] = 1  # as it must be in a file that is made from it
+    assert found.exif == exif.tobytes().removeprefix(b"Exif\0\0")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

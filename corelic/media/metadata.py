@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from corelic.media.picture import EXIF_PREFIX, Samples
 
 UPRIGHT = 1
+_PREFIXES = re.compile(rb"\A(?:%b)+" % re.escape(EXIF_PREFIX))
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8]""")
 _SHORT = 3  # a field type of TIFF
 _ENTRY_BYTES = 12  # of a TIFF directory
@@ -56,7 +57,7 @@ def metadata_of(image: Image.Image, turned: bool) -> Metadata:
 def orientation_of(image: Image.Image) -> int:
     """1 to 8, from EXIF or else XMP; 1 where they make no sense."""
     try:
-        found = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+        found = _read_exif(image).get(ExifTags.Base.Orientation, UPRIGHT)
     except Exception:  # of damaged EXIF; the pixels are none the worse for it
         return UPRIGHT
     return found if found in range(1, 9) else UPRIGHT
@@ -80,6 +81,11 @@ def turn(samples: Samples, orientation: int) -> Samples:
         case 8:
             samples = np.rot90(samples)
     return np.ascontiguousarray(samples)
+
+
+def bare_exif(exif: bytes) -> bytes:
+    """From its TIFF header on; some writers put more than one prefix of JPEG files before it."""
+    return _PREFIXES.sub(b"", exif)
 
 
 def upright_exif(exif: bytes) -> bytes:
@@ -118,9 +124,18 @@ def save_options(image: Image.Image, format: str) -> dict[str, object]:
     return options
 
 
+def _read_exif(image: Image.Image) -> Image.Exif:
+    raw = image.info.get("exif")
+    if not isinstance(raw, bytes) or not raw.startswith(3 * EXIF_PREFIX):
+        return image.getexif()
+    exif = Image.Exif()  # Pillow skips two prefixes at most, and adds one to what a PNG has
+    exif.load(bare_exif(raw))
+    return exif
+
+
 def _exif_of(image: Image.Image) -> bytes | None:
     if isinstance(raw := image.info.get("exif"), bytes):
-        return raw.removeprefix(EXIF_PREFIX)
+        return bare_exif(raw)
     # Elsewhere in a TIFF, in the text of ImageMagick's PNGs, or set by a program.
     try:
         return _rewritten_exif(image)
@@ -136,4 +151,4 @@ def _rewritten_exif(image: Image.Image) -> bytes | None:
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if entries := found.get_ifd(directory):
             kept[directory] = entries
-    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+    return bare_exif(kept.tobytes()) if len(kept) else None

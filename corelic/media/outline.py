@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from corelic.errors import PictureError
-from corelic.media.picture import EXIF_PREFIX
+from corelic.media.metadata import bare_exif
 from corelic.media.reading import open_image
 
 
@@ -31,7 +31,7 @@ def outline_of(path: Path) -> PictureOutline:
     with image:
         found = image.info
         exif = found.get("exif")
-        has_exif = isinstance(exif, bytes) and exif != EXIF_PREFIX
+        has_exif = isinstance(exif, bytes) and bare_exif(exif)
         has_profile = image.mode not in ("CMYK", "LAB") and found.get("icc_profile")
         kept = bool(has_exif or has_profile or found.get("xmp"))
         return PictureOutline(image.width, image.height, kept)

@@ -2,19 +2,23 @@
 
     file ─► Pillow ─► mode ─► samples: grey or RGB, 8 or 16 bits, alpha ─► upright ─► Picture
                 └ 16 bits in colour: PyAV ┘
+    .clc ─► the plug-in of this package for Pillow ─► Picture
 
 What Pillow's modes say in other words (palettes, premultiplied alpha, YCbCr) is translated; what is
 lost with inks is said in a PictureWarning; what would be lost silently is refused: the sender of a
 file should hear of it before its receiver does.
 """
 
+import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from corelic.disk import read_file
 from corelic.errors import CorelicError, PictureError, PictureWarning
@@ -23,6 +27,16 @@ from corelic.media.metadata import UPRIGHT, metadata_of, orientation_of, turn
 from corelic.media.picture import Picture, Samples
 
 _DEEPEST = 2**16 - 1
+_WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess where none is given
+_OPENING = threading.Lock()
+
+
+@runtime_checkable
+class _HoldsPicture(Protocol):
+    """An image of our plug-in, which this package cannot import: codecs are above it."""
+
+    def decode_picture(self) -> Picture | None:
+        """None once its pixels have been loaded, and maybe changed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +52,12 @@ class _Planes:
 
     @classmethod
     def split(cls, samples: Samples) -> "_Planes":
-        """(H, W), or (H, W, C) with 2 or 4 channels, the last of them alpha, or 3."""
+        """(H, W), or (H, W, C) with 2 or 4 channels, the last of them alpha, or 1 or 3."""
         if samples.ndim == 2:
             return cls(samples)
         match samples.shape[2]:
+            case 1:
+                return cls(samples[:, :, 0])
             case 2:
                 return cls(samples[:, :, 0], samples[:, :, 1])
             case 4:
@@ -73,7 +89,9 @@ def open_image(source: bytes | Path, name: str) -> Image.Image | None:
     PictureError for a picture that it knows, and cannot open.
     """
     try:
-        with warnings.catch_warnings():
+        # Warnings are filtered for the whole process: of two threads, the one that ends last would
+        # put back what it found, the filter of the other.
+        with _OPENING, warnings.catch_warnings():
             # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
@@ -104,6 +122,10 @@ def from_image(image: Image.Image, name: str) -> Picture:
         # MPO is a phone's JPEG: what follows the picture is a preview or a depth map.
         raise PictureError(name, "has several frames; extract one and encode that")
     try:
+        if isinstance(image, _HoldsPicture) and (own := image.decode_picture()) is not None:
+            # Upright whatever it says; of `info`, since that may have been changed.
+            kept = metadata_of(image, turned=orientation_of(image) != UPRIGHT)
+            return replace(own, icc=kept.icc, exif=kept.exif, xmp=kept.xmp)
         deep = read_deep(image, name) if is_deep(image) else None  # before anything loads it
         orientation = orientation_of(image)  # of the file; a TIFF turns as it is loaded
         if deep is not None:
@@ -161,11 +183,23 @@ def _deep_grey(image: Image.Image, name: str) -> _Planes:
     if lowest < 0 or highest > _DEEPEST:
         reason = f"has values from {lowest} to {highest}, more than 16 bits hold"
         raise PictureError(name, f"{reason}; scale it to 0 … {_DEEPEST}, e.g. with numpy")
+    samples = samples.astype(np.uint16)
+    if isinstance(image, TiffImageFile) and image.mode == "I;16":
+        return _Planes(_as_tags_say(samples, image))
     transparent = image.info.get("transparency")
     if not isinstance(transparent, int):
-        return _Planes(samples.astype(np.uint16))
+        return _Planes(samples)
     alpha = np.where(samples == transparent, 0, _DEEPEST)
-    return _Planes(samples.astype(np.uint16), alpha.astype(np.uint16))
+    return _Planes(samples, alpha.astype(np.uint16))
+
+
+def _as_tags_say(samples: Samples, image: TiffImageFile) -> Samples:
+    """Black is 0 and white 65535, to which Pillow sees only where there are 8 bits."""
+    if image.tag_v2.get(BITSPERSAMPLE) == (12,) and samples.max() < 2**12:
+        samples = samples << np.uint16(4) | samples >> np.uint16(8)
+    if image.tag_v2.get(PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO) == _WHITE_IS_ZERO:
+        samples = ~samples
+    return samples
 
 
 def _from_inks(image: Image.Image, name: str) -> Image.Image:

@@ -1,5 +1,8 @@
 """Pictures in and out: what is read as it is, what is converted, what is refused."""
 
+import struct
+import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -14,7 +17,7 @@ from PIL import Image, ImageCms
 from corelic import media
 from corelic.errors import CorelicError, PictureError, PictureWarning
 from corelic.media import Picture
-from tests.media.files import deep_png, file_bytes
+from tests.media.files import deep_png, deep_sgi, file_bytes, grey_tiff
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 1, 3), (3, 5, 3)])
@@ -154,10 +157,13 @@ def test_a_deep_colour_stands_for_transparent(channels: int) -> None:
     assert np.array_equal(picture.pixels.reshape(values.shape), values)
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("largest", [65535, 1023])
-def test_a_deep_ppm_is_scaled(largest: int) -> None:
+def test_a_deep_ppm_is_scaled(largest: int, plain: bool) -> None:
     values = np.random.default_rng(1).integers(0, largest + 1, (5, 7, 3), dtype=np.uint16)
-    picture = media.read_picture(b"P6 7 5 %d\n" % largest + values.astype(">u2").tobytes())
+    text = "\n".join(str(value) for value in values.flat) + "\n"
+    samples = text.encode() if plain else values.astype(">u2").tobytes()
+    picture = media.read_picture(b"P%d 7 5 %d\n" % (3 if plain else 6, largest) + samples)
     assert picture.bit_depth == 16
     assert np.abs(picture.pixels - values / largest * 65535).max() <= 1
 
@@ -174,6 +180,82 @@ def test_deep_tiles_are_refused_not_misread() -> None:
     tifffile.imwrite(file, values, photometric="rgb", tile=(16, 16))
     with pytest.raises(PictureError, match="16-bit PNG"):
         media.read_picture(file.getvalue())
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_planes_are_read_or_refused(channels: int) -> None:
+    """Pillow reads planes of a TIFF without compression as if they had 8 bits."""
+    tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
+    values = np.random.default_rng(1).integers(0, 65536, (channels, 63, 65), dtype=np.uint16)
+    options = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha"]}
+    if channels == 3:
+        del options["extrasamples"]
+    for order in "<>":
+        file = BytesIO()
+        tifffile.imwrite(file, values, byteorder=order, compression="zlib", **options)
+        picture = media.read_picture(file.getvalue())
+        found = picture.pixels
+        if channels == 4:
+            found = np.dstack((found, picture.alpha))
+        assert np.array_equal(np.moveaxis(found, 2, 0), values)
+        file = BytesIO()
+        tifffile.imwrite(file, values, byteorder=order, **options)
+        with pytest.raises(PictureError, match="16-bit PNG"):
+            media.read_picture(file.getvalue())
+
+
+@pytest.mark.parametrize(("kind", "is_alpha"), [("unspecified", False), ("unassalpha", True)])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_fourth_channel_is_alpha_where_the_file_says_so(
+    kind: str, is_alpha: bool, compression: str | None
+) -> None:
+    tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
+    values = np.random.default_rng(1).integers(0, 65536, (63, 65, 4), dtype=np.uint16)
+    file = BytesIO()
+    options = {"photometric": "rgb", "extrasamples": [kind], "compression": compression}
+    tifffile.imwrite(file, values, **options)
+    picture = media.read_picture(file.getvalue())
+    assert np.array_equal(picture.pixels, values[:, :, :3])
+    assert (picture.alpha is not None) == is_alpha
+    if is_alpha:
+        assert np.array_equal(picture.alpha, values[:, :, 3])
+
+
+@pytest.mark.parametrize("run_length", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_deep_sgi_keeps_its_bits(channels: int, run_length: bool) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (5, 7, channels), dtype=np.uint16)
+    picture = media.read_picture(deep_sgi(values, run_length=run_length))
+    found = picture.pixels
+    if picture.alpha is not None:
+        found = np.dstack((found, picture.alpha))
+    assert np.array_equal(found.reshape(values.shape), values)
+
+
+def test_16_bits_a_pixel_are_not_16_a_sample() -> None:
+    """Of a BMP, with 5, 6 and 5 bits."""
+    pixels = struct.pack("<4H", 0xF800, 0x07E0, 0x001F, 0xFFFF)
+    header = struct.pack("<IiiHHIIiiII", 40, 4, 1, 1, 16, 3, len(pixels), 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    data = b"BM" + struct.pack("<IHHI", 66 + len(pixels), 0, 0, 66) + header + masks + pixels
+    expected = [[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]]
+    assert media.read_picture(data).pixels.tolist() == expected
+
+
+@pytest.mark.parametrize("width", [6, 7])
+def test_12_bits_of_grey_are_scaled(width: int) -> None:
+    values = np.random.default_rng(1).integers(0, 4096, (5, width), dtype=np.uint16)
+    values[0, :2] = 0, 4095
+    picture = media.read_picture(grey_tiff(values, bits=12, black=1))
+    assert tuple(picture.pixels[0, :2]) == (0, 65535)
+    assert np.abs(picture.pixels - values / 4095 * 65535).max() <= 16
+
+
+def test_white_is_white_where_a_tiff_calls_it_0() -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (5, 7), dtype=np.uint16)
+    picture = media.read_picture(grey_tiff(values, bits=16, black=0))
+    assert np.array_equal(picture.pixels, 65535 - values)
+    assert np.array_equal(media.read_picture(grey_tiff(values, bits=16, black=1)).pixels, values)
 
 
 @pytest.mark.parametrize("profile", [None, b"no profile", "sRGB"])
@@ -259,6 +341,36 @@ def test_an_enormous_picture_is_refused(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(PictureError, match="enormous"):
         media.read_picture(file_bytes(photo))
+
+
+def test_threads_leave_the_filters_of_warnings_alone(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second begins before the first has ended, and ends after it, if they can overlap."""
+    data, real = file_bytes(photo), Image.open
+    first_began, second_began, first_ended = (threading.Event() for _ in range(3))
+    turns = iter([(first_began, second_began), (second_began, first_ended)])
+
+    def slow_open(source: object) -> Image.Image:
+        begun, awaited = next(turns)
+        begun.set()
+        awaited.wait(0.2)
+        return real(source)
+
+    def first() -> None:
+        media.read_picture(data)
+        first_ended.set()
+
+    monkeypatch.setattr(Image, "open", slow_open)
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=first)]
+    threads.append(threading.Thread(target=lambda: media.read_picture(data)))
+    threads[0].start()
+    assert first_began.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before
 
 
 @given(st.binary(max_size=100), st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF"]))
