@@ -146,7 +146,7 @@ def decode(
 ) -> Image.Image:
     peer = None if codec is None else peers.find(codec)
     if peer is not None:
-        return peer.decode(data).to_image()
+        return peer.decode(data, max_pixels=max_pixels).to_image()
     image = _classical(data, max_pixels)
     if image is not None:
         load_image(image, DATA)
@@ -165,7 +165,7 @@ def decode_picture(
 ) -> Picture:
     peer = None if codec is None else peers.find(codec)
     if peer is not None:
-        return peer.decode(data)
+        return peer.decode(data, max_pixels=max_pixels)
     image = _classical(data, max_pixels)
     if image is not None:
         return from_image(image, DATA)
