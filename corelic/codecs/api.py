@@ -12,6 +12,7 @@ from PIL import Image
 
 from corelic.codecs import peers, store
 from corelic.codecs.base import CodecSpec, ImageCodec
+from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.limits import DEFAULT_QUALITY
@@ -24,6 +25,7 @@ from corelic.media import Picture, read_picture
 from corelic.media.reading import from_image, load_image, open_image
 
 DATA = "the data"  # what errors call bytes without a name
+METADATA = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}  # of a Picture, as people say
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def encode(
         if (target_bpp, target_bytes, target_psnr_db) != (None, None, None):
             raise TargetError("that target", f"{codec} has none; give it a quality")
         quality = DEFAULT_QUALITY if quality is None else quality
-        return peer.encode(_for_peer(picture, codec), quality)
+        return peer.encode(_for_peer(picture, peer), quality)
     opened, show = open_codec(codec, device), progress or silent
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
@@ -127,12 +129,20 @@ def open_image_codec(name: str, device: str = "auto") -> ImageCodec:
         raise UnknownCodecError(name, (*error.known, *peers.PEERS)) from None
 
 
-def _for_peer(picture: Picture, name: str) -> Picture:
-    """8 bits of colour: what peers are compared by. PictureWarning where that loses something."""
-    if picture.alpha is not None or picture.bit_depth > 8:
-        message = f"as {name} is used here, it keeps neither transparency nor more than 8 bits"
+def _for_peer(picture: Picture, peer: ClassicalCodec) -> Picture:
+    """8 bits of colour, by which peers are compared, and the metadata that its files hold.
+
+    PictureWarning where that loses something.
+    """
+    there = {field: getattr(picture, field) for field in METADATA}
+    kept = {field: value for field, value in there.items() if field in peer.metadata}
+    lost = ["transparency"] if picture.alpha is not None else []
+    lost += ["bits beyond 8"] if picture.bit_depth > 8 else []
+    lost += [METADATA[field] for field in there if there[field] and field not in kept]
+    if lost:
+        message = f"{peer.facts.name} as it is used here loses {', '.join(lost)}"
         warnings.warn(message, PictureWarning, stacklevel=3)
-    return Picture(picture.in_8_bits().pixels)
+    return Picture(picture.in_8_bits().pixels, **kept)
 
 
 def decode(

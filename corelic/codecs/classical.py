@@ -32,6 +32,7 @@ from corelic.errors import (
     QualityError,
 )
 from corelic.media import Picture
+from corelic.media.metadata import save_options
 
 BT601 = "YCbCr BT.601, full range"
 # libaom's bytes depend on it, and a file should not depend on who has how many cores.
@@ -42,9 +43,14 @@ SWEEP = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0)
 
 
 class ClassicalCodec(ImageCodec):
-    """A frozen dataclass; `ranges` are the fields that a user may set, by name."""
+    """A frozen dataclass.
+
+    ranges    the fields that a user may set, by name
+    metadata  the fields of a Picture, beside its pixels, that files of this kind hold
+    """
 
     ranges: ClassVar[dict[str, range]] = {}
+    metadata: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -70,11 +76,15 @@ class PillowCodec(ClassicalCodec):
         if not 0 <= quality <= QUALITY_MAX:
             raise QualityError(quality)
         self.load()
-        file = BytesIO()
+        image, file = picture.to_image(), BytesIO()
+        described = save_options(image, self.kind)
         try:
-            picture.to_image().save(file, self.kind, **self.settings(quality, picture))
+            image.save(file, self.kind, **self.settings(quality, picture), **described)
         except Exception as error:  # each plug-in has its own way to refuse
-            raise PeerError(self.facts.name, f"it refuses the picture ({error})") from error
+            reason = f"it refuses the picture ({error})"
+            if described:
+                reason += "; if it is for its ICC profile, EXIF or XMP, strip it of them (--strip)"
+            raise PeerError(self.facts.name, reason) from error
         return file.getvalue()
 
     def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -118,6 +128,7 @@ class PillowCodec(ClassicalCodec):
 @dataclass(frozen=True)
 class Jpeg(PillowCodec):
     kind: ClassVar = "JPEG"
+    metadata: ClassVar = ("icc", "exif", "xmp")
     sampling: Literal["444", "420"] = "444"
 
     @property
@@ -143,6 +154,7 @@ class Jpeg(PillowCodec):
 @dataclass(frozen=True)
 class WebP(PillowCodec):
     kind: ClassVar = "WEBP"
+    metadata: ClassVar = ("icc", "exif", "xmp")
     ranges: ClassVar = {"method": range(7)}
     method: int = 6
 
@@ -166,6 +178,7 @@ class WebP(PillowCodec):
 @dataclass(frozen=True)
 class Avif(PillowCodec):
     kind: ClassVar = "AVIF"
+    metadata: ClassVar = ("icc", "exif", "xmp")
     ranges: ClassVar = {"speed": range(11)}
     sampling: Literal["444", "420"] = "444"
     speed: int = 4
@@ -225,6 +238,7 @@ class Jpeg2000(PillowCodec):
 @dataclass(frozen=True)
 class JpegXl(PillowCodec):
     kind: ClassVar = "JXL"
+    metadata: ClassVar = ("exif", "xmp")  # its plug-in says sRGB of all that it writes
     ranges: ClassVar = {"effort": range(1, 10)}
     effort: int = 7
 

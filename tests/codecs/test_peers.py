@@ -1,14 +1,16 @@
 """Classical codecs: what each promises, on real files; those not installed skip."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
 import corelic
 from corelic.codecs import api, colour, external, peers
@@ -18,6 +20,7 @@ from corelic.errors import (
     MissingPartError,
     PeerError,
     PictureError,
+    PictureWarning,
     QualityError,
     TooManyPixelsError,
     UnknownCodecError,
@@ -27,6 +30,8 @@ from corelic.media import Picture
 
 NAMES = [*peers.PEERS, "avif:speed=9"]
 every_peer = pytest.mark.parametrize("name", NAMES)
+METADATA = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
 
 
 def opened(name: str) -> ImageCodec:
@@ -125,6 +130,72 @@ def test_a_file_holds_no_words_of_its_encoder(name: str, picture: Picture) -> No
     # An SEI of its own words, or a library's warning on standard output, would be found here.
     data = opened(name).encode(picture, 30)
     assert b"x265" not in data and b"warning" not in data
+
+
+# Metadata
+
+
+@pytest.fixture
+def described(picture: Picture) -> Picture:
+    """With all the metadata that a picture can have."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "corelic"
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return replace(picture, icc=icc, exif=exif.tobytes().removeprefix(b"Exif\0\0"), xmp=XMP)
+
+
+def encoded(picture: Picture, name: str) -> tuple[bytes, str]:
+    """The file, and what was warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = corelic.encode(picture, codec=name)
+    assert all(warning.category is PictureWarning for warning in caught)
+    return data, " ".join(str(warning.message) for warning in caught)
+
+
+@every_peer
+def test_metadata_is_kept_or_its_loss_is_said(name: str, described: Picture) -> None:
+    opened(name)
+    data, said = encoded(described, name)
+    decoded = corelic.decode_picture(data, codec=name)
+    for field, word in METADATA.items():
+        kept = getattr(decoded, field) == getattr(described, field)
+        if name == "jxl" and field == "xmp":
+            kept = XMP in data  # its plug-in writes it, and does not read it
+        assert kept != (word in said), word
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg-420", "webp", "avif", "avif-420"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_common_formats_keep_all_metadata(name: str, mode: str, described: Picture) -> None:
+    opened(name)
+    pixels = described.pixels if mode == "RGB" else described.pixels[:, :, 0]
+    data, said = encoded(replace(described, pixels=pixels), name)
+    assert said == ""
+    found = Image.open(BytesIO(data)).info
+    assert (found["icc_profile"], found["xmp"]) == (described.icc, XMP)
+    assert found["exif"].removeprefix(b"Exif\0\0") == described.exif
+
+
+@every_peer
+def test_what_is_stripped_is_neither_kept_nor_missed(name: str, described: Picture) -> None:
+    opened(name)
+    plain = corelic.encode(Picture(described.pixels), codec=name)
+    assert corelic.encode(described, codec=name, strip=True) == plain
+
+
+def test_all_that_is_lost_is_said_at_once(described: Picture) -> None:
+    opened("x265")
+    deep = described.pixels.astype(np.uint16) * 257
+    alpha = np.full(deep.shape[:2], 300, np.uint16)
+    _, said = encoded(replace(described, pixels=deep, alpha=alpha), "x265")
+    lost = "transparency, bits beyond 8, ICC profile, EXIF, XMP"
+    assert said == f"x265 as it is used here loses {lost}"
+
+
+def test_metadata_that_a_format_refuses_can_be_left_out(described: Picture) -> None:
+    with pytest.raises(PeerError, match="strip"):
+        corelic.encode(replace(described, exif=b"MM\0*" + bytes(70_000)), codec="jpeg")
 
 
 # Limits
