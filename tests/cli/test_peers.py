@@ -37,3 +37,11 @@ def test_a_profile_is_kept_or_its_loss_is_one_line(corelic: Program, photo: Imag
     assert ran.stderr == "warning: jpeg2000 as it is used here loses ICC profile\n"
     ran = corelic("encode", "p3.jpg", "--codec", "jpeg2000", "--strip", "-o", "bare.jp2")
     assert (ran.exit_code, ran.stderr) == (0, "")
+
+
+def test_a_limit_of_pixels_can_be_given(corelic: Program) -> None:
+    corelic("encode", "photo.png", "--codec", "webp", "-o", "small.webp")
+    limited = "--codec", "webp", "--max-pixels", "42239", "-o", "back.png"
+    for command, source in (("decode", "small.webp"), ("encode", "photo.png")):
+        ran = corelic(command, source, *limited)
+        assert ran.exit_code == 1 and "raise the limit with max_pixels=42240" in ran.stderr
