@@ -83,7 +83,8 @@ class PillowCodec(ClassicalCodec):
         except Exception as error:  # each plug-in has its own way to refuse
             reason = f"it refuses the picture ({error})"
             if described:
-                reason += "; if it is for its ICC profile, EXIF or XMP, strip it of them (--strip)"
+                reason += "; if that is about its ICC profile, EXIF or XMP, leave them out with "
+                reason += "strip=True (--strip on the command line)"
             raise PeerError(self.facts.name, reason) from error
         return file.getvalue()
 
