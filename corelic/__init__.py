@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 DEFAULT_CODEC = "swift"
+Bytes = bytes | bytearray | memoryview
 
 pillow_plugin.register()
 
@@ -80,21 +81,23 @@ class FileInfo:
 
 
 def encode(
-    picture: str | Path | Image.Image | Picture,
+    picture: str | Path | Bytes | Image.Image | Picture,
     *,
-    codec: str = DEFAULT_CODEC,
+    codec: str | Path = DEFAULT_CODEC,
     quality: float | None = None,
     target_bpp: float | None = None,
     target_bytes: int | None = None,
     target_psnr_db: float | None = None,
     device: str = "auto",
     strip: bool = False,
+    max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
     """Encode a picture to a complete file.
 
-    picture         path, PIL.Image or corelic.media.Picture, of any kind in docs/pictures.md
+    picture         path or bytes of a file, PIL.Image or corelic.media.Picture, of any kind in
+                    docs/pictures.md
     codec           a name from `list_codecs`, the path of a weights file, or a classical codec such
                     as avif, whose own kind of file this then is
     quality         0 (smallest) … 100 (best), log-linear in λ, rounded to 1/16; 50 unless given,
@@ -105,25 +108,27 @@ def encode(
     device          "auto", "cpu" or "cuda"; the file does not depend on it beyond rounding in
                     analysis
     strip           leave out ICC profile, EXIF and XMP; the orientation is applied all the same
+    max_pixels      larger pictures are refused before anything is allocated
     memory_bytes    to get by with, beside the picture and the libraries; larger pictures are
                     processed in tiles
     progress        called with the tiles done, and how many there are; a target starts over with
                     each quality it tries
 
     Warns PictureWarning where a picture is converted with a loss.
-    Raises CorelicError: PictureError, UnknownCodecError, BadWeightsError, DeviceError, TargetError,
-    MemoryBudgetError.
+    Raises CorelicError: PictureError, TooManyPixelsError, UnknownCodecError, BadWeightsError,
+    DeviceError, TargetError, MemoryBudgetError.
     """
     from corelic.codecs import api
 
     return api.encode(
         picture,
-        codec=codec,
+        codec=str(codec),
         quality=quality,
         target_bpp=target_bpp,
         target_bytes=target_bytes,
         target_psnr_db=target_psnr_db,
         device=device,
+        max_pixels=max_pixels,
         memory_bytes=memory_bytes,
         progress=progress,
         strip=strip,
@@ -131,10 +136,10 @@ def encode(
 
 
 def decode(
-    data: bytes,
+    data: Bytes,
     *,
     device: str = "auto",
-    codec: str | None = None,
+    codec: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Callable[[int, int], None] | None = None,
@@ -157,9 +162,9 @@ def decode(
     from corelic.codecs import api
 
     return api.decode(
-        data,
+        _bytes_of(data),
         device=device,
-        codec=codec,
+        codec=None if codec is None else str(codec),
         max_pixels=max_pixels,
         memory_bytes=memory_bytes,
         progress=progress,
@@ -167,10 +172,10 @@ def decode(
 
 
 def decode_picture(
-    data: bytes,
+    data: Bytes,
     *,
     device: str = "auto",
-    codec: str | None = None,
+    codec: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Callable[[int, int], None] | None = None,
@@ -182,20 +187,20 @@ def decode_picture(
     from corelic.codecs import api
 
     return api.decode_picture(
-        data,
+        _bytes_of(data),
         device=device,
-        codec=codec,
+        codec=None if codec is None else str(codec),
         max_pixels=max_pixels,
         memory_bytes=memory_bytes,
         progress=progress,
     )
 
 
-def info(data: bytes) -> FileInfo:
+def info(data: Bytes) -> FileInfo:
     """What a file says about itself, checked, without decoding it; BadFileError for damage."""
     from corelic.entropy import container
 
-    content = container.read(data)
+    content = container.read(_bytes_of(data))
     header = content.header
     return FileInfo(
         format_version=container.VERSION,
@@ -207,16 +212,16 @@ def info(data: bytes) -> FileInfo:
         colour=header.colour.name.lower(),
         bit_depth=content.bit_depth,
         quality=header.quality,
-        file_bytes=len(data),
+        file_bytes=memoryview(data).nbytes,
         chunks=tuple(ChunkInfo(container.label(type), size) for type, size in content.sizes),
     )
 
 
-def native_suffix(codec: str) -> str | None:
+def native_suffix(codec: str | Path) -> str | None:
     """Of the files that a classical codec makes; None where the result is a .clc file."""
     from corelic.codecs import peers
 
-    peer = peers.find(codec)
+    peer = peers.find(str(codec))
     return None if peer is None else peer.facts.suffix
 
 
@@ -225,3 +230,7 @@ def list_codecs() -> tuple[CodecInfo, ...]:
     from corelic.codecs import api
 
     return api.list_codecs()
+
+
+def _bytes_of(data: Bytes) -> bytes:
+    return data if isinstance(data, bytes) else bytes(memoryview(data))

@@ -45,9 +45,7 @@ def decode(
         Option(help="Path of weights that are not shipped, or the classical codec of the file."),
     ] = None,
     device: options.Device = "auto",
-    max_pixels: Annotated[
-        int, Option(min=1, help="Refuse larger pictures before anything is allocated.")
-    ] = corelic.MAX_PIXELS,
+    max_pixels: options.MaxPixels = corelic.MAX_PIXELS,
     memory: options.Memory = corelic.MEMORY_BYTES,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,

@@ -14,7 +14,6 @@ from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
 from corelic.codecs.limits import DEFAULT_QUALITY
 from corelic.jobs import STREAM, Job, plan, printable, report, run
-from corelic.media import read_picture
 from corelic.media.outline import picture_suffixes
 from corelic.tree import plan_tree
 
@@ -48,6 +47,7 @@ class EncodeOptions(TypedDict):
     target_bytes: int | None
     target_psnr_db: float | None
     device: str
+    max_pixels: int
     memory_bytes: int
     strip: bool
 
@@ -64,6 +64,7 @@ def encode(
     target_psnr: options.TargetPsnr = None,
     device: options.Device = "auto",
     strip: Annotated[bool, Option("--strip", help="Leave out ICC profile, EXIF and XMP.")] = False,
+    max_pixels: options.MaxPixels = corelic.MAX_PIXELS,
     memory: options.Memory = corelic.MEMORY_BYTES,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,
@@ -107,6 +108,7 @@ def encode(
         target_bytes=target_size,
         target_psnr_db=target_psnr,
         device=device,
+        max_pixels=max_pixels,
         memory_bytes=memory,
         strip=strip,
     )
@@ -139,9 +141,11 @@ def encode(
 
 def encode_one(job: Job, **options: Unpack[EncodeOptions]) -> Encoded:
     """On its own, not in `encode`, so that a worker process can be sent it."""
+    from corelic.codecs.api import read_within  # with torch, for which help need not wait
+
     start = perf_counter()
     source = job.read()
-    picture = read_picture(source, name=job.name)
+    picture = read_within(source, options["max_pixels"], job.name)
     data = corelic.encode(picture, progress=report, **options)
     seconds = perf_counter() - start
     job.write(data)

@@ -122,11 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _sentence(error: CorelicError | MemoryError | OSError) -> str:
+    if isinstance(error, CorelicError):  # some are builtin errors, too, and have more to say
+        return str(error)
     if isinstance(error, MemoryError):
         return "there is not enough memory for this picture; use a machine that has more"
-    if isinstance(error, OSError) and not isinstance(error, CorelicError):
-        return f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}"
-    return str(error)
+    return f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}"
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -42,6 +42,9 @@ Memory = Annotated[
         help="To get by with, beside picture and libraries; large pictures are tiled.",
     ),
 ]
+MaxPixels = Annotated[
+    int, Option(min=1, help="Refuse larger pictures before anything is allocated.")
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Option(help="Where the networks run.")]
 Output = Annotated[
     Path | None,

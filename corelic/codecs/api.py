@@ -6,12 +6,14 @@ import warnings
 from dataclasses import dataclass
 from math import floor, inf
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from PIL import Image
 
 from corelic.codecs import peers, store
 from corelic.codecs.base import CodecSpec, ImageCodec
+from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.limits import DEFAULT_QUALITY
@@ -19,11 +21,30 @@ from corelic.codecs.passes import Progress, silent
 from corelic.codecs.registry import list_specs
 from corelic.codecs.targets import encode_to_psnr, encode_to_size
 from corelic.entropy import container
-from corelic.errors import NotACorelicFileError, PictureWarning, TargetError, UnknownCodecError
+from corelic.errors import (
+    NotACorelicFileError,
+    PictureError,
+    PictureWarning,
+    TargetError,
+    UnknownCodecError,
+)
+from corelic.jobs import read_file
 from corelic.media import Picture, read_picture
 from corelic.media.reading import from_image, load_image, open_image
 
 DATA = "the data"  # what errors call bytes without a name
+METADATA = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}  # of a Picture, as people say
+
+
+Source = str | Path | bytes | bytearray | memoryview | Image.Image | Picture
+
+
+class Limits(TypedDict):
+    """What each way of encoding with a learned codec takes."""
+
+    max_pixels: int
+    memory_bytes: int
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +82,7 @@ class CodecInfo:
 
 
 def encode(
-    picture: str | Path | Image.Image | Picture,
+    picture: Source,
     *,
     codec: str,
     quality: float | None,
@@ -69,6 +90,7 @@ def encode(
     target_bytes: int | None,
     target_psnr_db: float | None,
     device: str,
+    max_pixels: int,
     memory_bytes: int,
     progress: Progress | None,
     strip: bool,
@@ -85,10 +107,7 @@ def encode(
     ]
     if len(given) > 1:
         raise TargetError(" and ".join(given), "they exclude each other; give one")
-    if isinstance(picture, str | Path):
-        picture = read_picture(picture)
-    elif isinstance(picture, Image.Image):
-        picture = Picture.from_image(picture)
+    picture = _picture_of(picture, max_pixels)
     if strip:
         picture = picture.stripped()
     peer = peers.find(codec)
@@ -96,24 +115,47 @@ def encode(
         if (target_bpp, target_bytes, target_psnr_db) != (None, None, None):
             raise TargetError("that target", f"{codec} has none; give it a quality")
         quality = DEFAULT_QUALITY if quality is None else quality
-        return peer.encode(_for_peer(picture, codec), quality)
+        return peer.encode(_for_peer(picture, peer), quality)
     opened, show = open_codec(codec, device), progress or silent
+    limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=show)
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
             raise TargetError(f"{target_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
         target_bytes = floor(target_bpp * picture.width_px * picture.height_px / 8)
     if target_bytes is not None:
-        found = encode_to_size(
-            opened, picture, target_bytes, memory_bytes=memory_bytes, progress=show
-        )
-        return found.data
+        return encode_to_size(opened, picture, target_bytes, **limits).data
     if target_psnr_db is not None:
-        found = encode_to_psnr(
-            opened, picture, target_psnr_db, memory_bytes=memory_bytes, progress=show
-        )
-        return found.data
+        return encode_to_psnr(opened, picture, target_psnr_db, **limits).data
     quality = DEFAULT_QUALITY if quality is None else quality
-    return opened.encode(picture, quality, memory_bytes=memory_bytes, progress=show)
+    return opened.encode(picture, quality, **limits)
+
+
+def read_within(data: bytes, max_pixels: int, name: str) -> Picture:
+    """As `read_picture`; TooManyPixelsError for a larger one, before its pixels are read."""
+    image = open_image(data, name) if data else None
+    if image is None:
+        return read_picture(data, name=name)  # which says why it is none
+    with image:
+        check_size(*image.size, max_pixels)
+        return from_image(image, name)
+
+
+def _picture_of(given: Source, max_pixels: int) -> Picture:
+    """PictureError for what is none, TooManyPixelsError for a larger one."""
+    match given:
+        case Picture():
+            check_size(given.width_px, given.height_px, max_pixels)
+            return given
+        case Image.Image():
+            check_size(*given.size, max_pixels)
+            return Picture.from_image(given)
+        case str() | Path():
+            return read_within(read_file(Path(given)), max_pixels, str(given))
+        case bytes() | bytearray() | memoryview():
+            return read_within(bytes(given), max_pixels, DATA)
+    kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
+    ours = "a path, the bytes of a file, a PIL.Image or a corelic.media.Picture"
+    raise PictureError("the picture", f"is a {kind}; give {ours}")
 
 
 def open_image_codec(name: str, device: str = "auto") -> ImageCodec:
@@ -127,12 +169,20 @@ def open_image_codec(name: str, device: str = "auto") -> ImageCodec:
         raise UnknownCodecError(name, (*error.known, *peers.PEERS)) from None
 
 
-def _for_peer(picture: Picture, name: str) -> Picture:
-    """8 bits of colour: what peers are compared by. PictureWarning where that loses something."""
-    if picture.alpha is not None or picture.bit_depth > 8:
-        message = f"as {name} is used here, it keeps neither transparency nor more than 8 bits"
+def _for_peer(picture: Picture, peer: ClassicalCodec) -> Picture:
+    """8 bits of colour, by which peers are compared, and the metadata that its files hold.
+
+    PictureWarning where that loses something.
+    """
+    there = {field: getattr(picture, field) for field in METADATA}
+    kept = {field: value for field, value in there.items() if field in peer.metadata}
+    lost = ["transparency"] if picture.alpha is not None else []
+    lost += ["bits beyond 8"] if picture.bit_depth > 8 else []
+    lost += [METADATA[field] for field in there if there[field] and field not in kept]
+    if lost:
+        message = f"{peer.facts.name} as it is used here loses {', '.join(lost)}"
         warnings.warn(message, PictureWarning, stacklevel=3)
-    return Picture(picture.in_8_bits().pixels)
+    return Picture(picture.in_8_bits().pixels, **kept)
 
 
 def decode(
@@ -146,7 +196,7 @@ def decode(
 ) -> Image.Image:
     peer = None if codec is None else peers.find(codec)
     if peer is not None:
-        return peer.decode(data).to_image()
+        return peer.decode(data, max_pixels=max_pixels).to_image()
     image = _classical(data, max_pixels)
     if image is not None:
         load_image(image, DATA)
@@ -165,7 +215,7 @@ def decode_picture(
 ) -> Picture:
     peer = None if codec is None else peers.find(codec)
     if peer is not None:
-        return peer.decode(data)
+        return peer.decode(data, max_pixels=max_pixels)
     image = _classical(data, max_pixels)
     if image is not None:
         return from_image(image, DATA)

@@ -9,6 +9,7 @@ of WebP, whose format prescribes studio range, and of JPEG XL, which codes in it
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,9 +19,20 @@ from typing import ClassVar, Literal
 from PIL import Image, features
 
 from corelic.codecs.base import CodecFacts, ImageCodec
+from corelic.codecs.files import check_size
+from corelic.codecs.jxl_size import jxl_size
 from corelic.codecs.rate import QUALITY_MAX
-from corelic.errors import ForeignFileError, MissingPartError, PeerError, QualityError
+from corelic.entropy.container import MAX_PIXELS
+from corelic.errors import (
+    CorelicError,
+    ForeignFileError,
+    MissingPartError,
+    PeerError,
+    PictureError,
+    QualityError,
+)
 from corelic.media import Picture
+from corelic.media.metadata import save_options
 
 BT601 = "YCbCr BT.601, full range"
 # libaom's bytes depend on it, and a file should not depend on who has how many cores.
@@ -31,9 +43,21 @@ SWEEP = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0)
 
 
 class ClassicalCodec(ImageCodec):
-    """A frozen dataclass; `ranges` are the fields that a user may set, by name."""
+    """A frozen dataclass.
+
+    ranges    the fields that a user may set, by name
+    metadata  the fields of a Picture, beside its pixels, that files of this kind hold
+    """
 
     ranges: ClassVar[dict[str, range]] = {}
+    metadata: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+        """The picture in a complete file; BadFileError if it is not one.
+
+        TooManyPixelsError for a larger one, before there is anything of its size here.
+        """
 
     def named(self, base: str, **usual: int) -> str:
         """`avif`, or `avif:speed=8` where a parameter is not the usual one."""
@@ -52,21 +76,43 @@ class PillowCodec(ClassicalCodec):
         if not 0 <= quality <= QUALITY_MAX:
             raise QualityError(quality)
         self.load()
-        file = BytesIO()
+        image, file = picture.to_image(), BytesIO()
+        described = save_options(image, self.kind)
         try:
-            picture.to_image().save(file, self.kind, **self.settings(quality, picture))
+            image.save(file, self.kind, **self.settings(quality, picture), **described)
         except Exception as error:  # each plug-in has its own way to refuse
-            raise PeerError(self.facts.name, f"it refuses the picture ({error})") from error
+            reason = f"it refuses the picture ({error})"
+            if described:
+                reason += "; if that is about its ICC profile, EXIF or XMP, leave them out with "
+                reason += "strip=True (--strip on the command line)"
+            raise PeerError(self.facts.name, reason) from error
         return file.getvalue()
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture in a file of this format, and of no other; else ForeignFileError."""
+    def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+        """The picture in a file of this format, and of no other; else ForeignFileError.
+
+        PictureError for one that is sound, and more than a picture.
+        """
         self.load()
         try:
-            with Image.open(BytesIO(data), formats=[self.kind]) as image:
+            with self._opened(data, max_pixels) as image:
+                image.load()  # damage shows here; what is said later is about a sound file
                 return Picture.from_image(image)
+        except CorelicError:
+            raise
+        except Image.DecompressionBombError as error:
+            reason = f"is enormous ({error}); if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
+            raise PictureError("the data", reason) from error
         except Exception as error:  # on damaged data plug-ins raise even IndexError
             raise ForeignFileError(self.kind, str(error) or type(error).__name__) from error
+
+    def _opened(self, data: bytes, max_pixels: int) -> Image.Image:
+        with warnings.catch_warnings():
+            # Pillow's limit on untrusted data is for those who set it; ours is `max_pixels`.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(BytesIO(data), formats=[self.kind])
+        check_size(*image.size, max_pixels)
+        return image
 
     def load(self) -> None:
         """MissingPartError where the format is not installed."""
@@ -83,6 +129,7 @@ class PillowCodec(ClassicalCodec):
 @dataclass(frozen=True)
 class Jpeg(PillowCodec):
     kind: ClassVar = "JPEG"
+    metadata: ClassVar = ("icc", "exif", "xmp")
     sampling: Literal["444", "420"] = "444"
 
     @property
@@ -108,6 +155,7 @@ class Jpeg(PillowCodec):
 @dataclass(frozen=True)
 class WebP(PillowCodec):
     kind: ClassVar = "WEBP"
+    metadata: ClassVar = ("icc", "exif", "xmp")
     ranges: ClassVar = {"method": range(7)}
     method: int = 6
 
@@ -131,6 +179,7 @@ class WebP(PillowCodec):
 @dataclass(frozen=True)
 class Avif(PillowCodec):
     kind: ClassVar = "AVIF"
+    metadata: ClassVar = ("icc", "exif", "xmp")
     ranges: ClassVar = {"speed": range(11)}
     sampling: Literal["444", "420"] = "444"
     speed: int = 4
@@ -190,6 +239,7 @@ class Jpeg2000(PillowCodec):
 @dataclass(frozen=True)
 class JpegXl(PillowCodec):
     kind: ClassVar = "JXL"
+    metadata: ClassVar = ("exif", "xmp")  # its plug-in says sRGB of all that it writes
     ranges: ClassVar = {"effort": range(1, 10)}
     effort: int = 7
 
@@ -212,6 +262,10 @@ class JpegXl(PillowCodec):
             import pillow_jxl  # noqa: F401  # it registers the format
         except ImportError as error:
             raise MissingPartError("JPEG XL", "pillow-jxl-plugin", "bench") from error
+
+    def _opened(self, data: bytes, max_pixels: int) -> Image.Image:
+        check_size(*jxl_size(data), max_pixels)  # before the plug-in decodes, as it opens
+        return super()._opened(data, max_pixels)
 
     def settings(self, quality: float, picture: Picture) -> dict[str, object]:
         # At 100 libjxl turns lossless; near it, the curve goes on.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -53,7 +53,8 @@ class StepElements:
             masks = codec.context.masks(torch.Size(shape))
             self.masks = [mask.to(device) for mask in masks]
         # Indexes are eight times as large as the masks they come from, and few are used at a time.
-        self.of_channels = lru_cache(maxsize=POSITIONS_KEPT)(self._of_channels)
+        # Of a method, the cache would keep them until garbage is looked for: it would hold `self`.
+        self.of_channels = lru_cache(maxsize=POSITIONS_KEPT)(partial(_of_channels, self.masks))
 
     def parts(self, step: int) -> list[Elements]:
         """In the order in which they are coded."""
@@ -94,10 +95,14 @@ class StepElements:
             last = min(first + count, channels)
             yield whole[first:last], self.of_channels(step, first, last, rows, columns)
 
-    def _of_channels(self, step: int, first: int, last: int, rows: int, columns: int) -> Tensor:
-        mask = self.masks[step][first:last]
-        repeats = (1, rows // mask.shape[1], columns // mask.shape[2])
-        return mask.repeat(repeats).flatten().nonzero().squeeze(1)
+
+def _of_channels(
+    masks: list[Tensor], step: int, first: int, last: int, rows: int, columns: int
+) -> Tensor:
+    """Where a step's elements are in some channels, flattened."""
+    mask = masks[step][first:last]
+    repeats = (1, rows // mask.shape[1], columns // mask.shape[2])
+    return mask.repeat(repeats).flatten().nonzero().squeeze(1)
 
 
 class _OnLattice(Elements):

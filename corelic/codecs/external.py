@@ -11,21 +11,31 @@ from __future__ import annotations
 
 import subprocess
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from corelic.codecs import colour
 from corelic.codecs.base import CodecFacts
 from corelic.codecs.classical import ClassicalCodec
+from corelic.codecs.files import check_size
 from corelic.codecs.rate import QUALITY_MAX
-from corelic.errors import ForeignFileError, MissingPartError, PeerError, QualityError
+from corelic.entropy.container import MAX_PIXELS
+from corelic.errors import (
+    CorelicError,
+    ForeignFileError,
+    MissingPartError,
+    PeerError,
+    QualityError,
+)
 from corelic.media import Picture
 
 BT709 = "YCbCr BT.709, full range, 10 bits"
@@ -43,6 +53,9 @@ PRESETS = (
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
 VVENC_PRESETS = ("faster", "fast", "medium", "slow", "slower")
+Y4M_HEADER_BYTES = 1000  # at most; ffmpeg's has a tenth of that
+
+Result = TypeVar("Result")
 
 
 class VideoIntra(ClassicalCodec):
@@ -126,17 +139,24 @@ class X265(VideoIntra):
             raise PeerError(self.facts.name, f"it refuses the picture ({error})") from error
         return file.getvalue()
 
-    def decode(self, data: bytes) -> Picture:
+    def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         av = _av()
         try:
             with av.open(BytesIO(data), format="hevc") as container:
+                context = container.streams.video[0].codec_context
+                check_size(context.width, context.height, max_pixels)
                 # Else what is missing is painted over, and nobody hears of it.
-                container.streams.video[0].codec_context.options = {"err_detect": "explode"}
-                frames = list(container.decode(video=0))
-            if len(frames) != 1 or frames[0].format.name != self.pixel_format:
-                raise ValueError(f"it holds {len(frames)} frames, or other samples than 4:4:4")
+                context.options = {"err_detect": "explode"}
+                # A film may hold more of them than memory does.
+                frames = list(islice(container.decode(video=0), 2))
+            if len(frames) != 1:
+                raise ValueError(f"it holds {'more than one' if frames else 'no'} frame")
+            if frames[0].format.name != self.pixel_format:
+                raise ValueError(f"its samples are {frames[0].format.name}, not 4:4:4 in 10 bits")
             if frames[0].is_corrupt:
                 raise ValueError("its end is missing")
+        except CorelicError:
+            raise
         except (av.FFmpegError, ValueError, IndexError) as error:
             raise ForeignFileError("HEVC", str(error)) from error
         [frame] = frames
@@ -164,14 +184,17 @@ class Ffmpeg(VideoIntra):
         coded = [*self.options(quantiser), *TAGS, "-threads", str(THREADS), "-frames:v", "1"]
         arguments = [*raw, *size, "-i", "pipe:", *coded, "-f", self.demuxer]
         try:
-            return _run(arguments, samples)
+            return _run(arguments, samples, Path.read_bytes)
         except ValueError as error:
             raise PeerError(self.facts.name, f"ffmpeg refuses the picture ({error})") from error
 
-    def decode(self, data: bytes) -> Picture:
+    def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         y4m = ["-f", "yuv4mpegpipe", "-strict", "-1", "-frames:v", "1"]
+        read = partial(_planes_of_y4m, max_pixels=max_pixels)
         try:
-            planes = _planes_of_y4m(_run(["-f", self.demuxer, "-i", "pipe:", *y4m], data))
+            planes = _run(["-f", self.demuxer, "-i", "pipe:", *y4m], data, read)
+        except CorelicError:
+            raise
         except ValueError as error:
             raise ForeignFileError(self.demuxer.upper(), str(error)) from error
         return Picture(colour.to_rgb(planes))
@@ -242,16 +265,21 @@ def _padded(samples: colour.Samples, line_bytes: int) -> bytes:
     return rows.tobytes()
 
 
-def _planes_of_y4m(data: bytes) -> list[colour.Samples]:
-    """One frame, whose header names size and sampling; ValueError for anything else."""
-    header, _, rest = data.partition(b"\n")
-    fields = {field[:1]: field[1:].decode() for field in header.split(b" ")[1:]}
-    marker, _, samples = rest.partition(b"\n")
-    if not header.startswith(b"YUV4MPEG2") or not marker.startswith(b"FRAME"):
-        raise ValueError("ffmpeg gave no frame")
-    width, height, sampling = int(fields[b"W"]), int(fields[b"H"]), fields[b"C"]
-    if sampling not in ("444p10", "420p10"):
-        raise ValueError(f"its samples are {sampling}")
+def _planes_of_y4m(path: Path, max_pixels: int) -> list[colour.Samples]:
+    """One frame, whose header names size and sampling; ValueError for anything else.
+
+    TooManyPixelsError before a sample of it is read.
+    """
+    with path.open("rb") as file:
+        header, marker = (file.readline(Y4M_HEADER_BYTES).rstrip(b"\n") for _ in range(2))
+        fields = {field[:1]: field[1:].decode() for field in header.split(b" ")[1:]}
+        if not header.startswith(b"YUV4MPEG2") or not marker.startswith(b"FRAME"):
+            raise ValueError("ffmpeg gave no frame")
+        width, height, sampling = int(fields[b"W"]), int(fields[b"H"]), fields[b"C"]
+        if sampling not in ("444p10", "420p10"):
+            raise ValueError(f"its samples are {sampling}")
+        check_size(width, height, max_pixels)
+        samples = file.read()
     half = 2 if sampling == "420p10" else 1
     shapes = [(height, width), *2 * [(height // half, width // half)]]
     counts = [rows * columns for rows, columns in shapes]
@@ -286,8 +314,8 @@ def _ffmpeg_version() -> str:
     return f"ffmpeg {done.stdout.split()[2] if done.stdout else 'unknown'}"
 
 
-def _run(arguments: list[str], data: bytes) -> bytes:
-    """What ffmpeg writes; ValueError with its first word where it fails."""
+def _run(arguments: list[str], data: bytes, read: Callable[[Path], Result]) -> Result:
+    """What `read` makes of the file ffmpeg writes; ValueError with its first word if it fails."""
     with TemporaryDirectory(prefix="corelic-") as folder:
         # Not to standard output: VVenC prints its warnings there, into the file.
         output = Path(folder) / "output"
@@ -298,8 +326,7 @@ def _run(arguments: list[str], data: bytes) -> bytes:
             )
         except subprocess.TimeoutExpired as error:
             raise ValueError(f"it took more than {TIMEOUT_S} s") from error
-        written = output.read_bytes() if output.is_file() else b""
-    if done.returncode or not written:
-        words = done.stderr.decode(errors="replace").strip().splitlines() or ["it gave no file"]
-        raise ValueError(words[0])
-    return written
+        if done.returncode or not output.is_file() or not output.stat().st_size:
+            words = done.stderr.decode(errors="replace").strip().splitlines()
+            raise ValueError(words[0] if words else "it gave no file")
+        return read(output)

@@ -120,20 +120,21 @@ class FileCodec(ImageCodec):
         picture: Picture,
         quality: float,
         *,
+        max_pixels: int = MAX_PIXELS,
         memory_bytes: int = MEMORY_BYTES,
         progress: Progress = silent,
     ) -> bytes:
         """A complete .clc file. quality in [0, 100], rounded to 1/16.
 
+        max_pixels    larger pictures are refused; by default, what no reader would decode unasked
         memory_bytes  to get by with, beside the picture; see `codecs.memory`
         progress      is called with the tiles done, and how many there are
 
-        Raises QualityError, MemoryBudgetError, OutOfMemoryError, and TooManyPixelsError for what
-        no reader would decode unasked.
+        Raises QualityError, MemoryBudgetError, OutOfMemoryError, TooManyPixelsError.
         """
         step = quality_step_of(quality)
         picture = smooth_hidden(picture)
-        with self.working_on(picture):
+        with self.working_on(picture, max_pixels):
             size = picture.width_px, picture.height_px
             passes = self.passes(*size, "encode", memory_bytes, progress)
             passes.expects("analysis", "hyper_analysis", "hyper_synthesis", "context")
@@ -144,11 +145,11 @@ class FileCodec(ImageCodec):
             return self.file_of(picture, step, quantised.latents.crc32, passes.words_of(quantised))
 
     @contextmanager
-    def working_on(self, picture: Picture) -> Iterator[None]:
+    def working_on(self, picture: Picture, max_pixels: int) -> Iterator[None]:
         """What encoding at any quality starts with: limits, arithmetic, typed errors."""
         size = picture.width_px, picture.height_px
-        check_size(*size, MAX_PIXELS)
-        check_size(*size, MAX_PIXELS, self.codec.spec.pad_multiple_px)
+        check_size(*size, max_pixels)
+        check_size(*size, max_pixels, self.codec.spec.pad_multiple_px)
         with memory_for(*size), exact_arithmetic():
             yield
 

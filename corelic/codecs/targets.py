@@ -22,6 +22,7 @@ from corelic.codecs.passes import Progress, silent
 from corelic.codecs.rate import QUALITY_STEPS
 from corelic.codecs.sample import Sample, activity_of
 from corelic.codecs.search import LAST_STEP, Search
+from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import TargetError
 from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
@@ -64,6 +65,7 @@ def encode_to_size(
     picture: Picture,
     target_bytes: int,
     *,
+    max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Progress = silent,
 ) -> Found:
@@ -72,7 +74,7 @@ def encode_to_size(
     if target_bytes < 1:
         raise TargetError(target, "a file has at least some; give a positive size")
     picture = smooth_hidden(picture)
-    with codec.working_on(picture):
+    with codec.working_on(picture, max_pixels):
         search = Search(codec, picture, memory_bytes, progress)
         pixels = picture.width_px * picture.height_px
         scale = Scale(codec)
@@ -118,6 +120,7 @@ def encode_to_psnr(
     picture: Picture,
     target_db: float,
     *,
+    max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Progress = silent,
 ) -> Found:
@@ -126,7 +129,7 @@ def encode_to_psnr(
     if not 0 < target_db < math.inf:
         raise TargetError(target, "no picture has such a PSNR; ask for 25 to 45 dB")
     picture = smooth_hidden(picture)
-    with codec.working_on(picture):
+    with codec.working_on(picture, max_pixels):
         search = Search(codec, picture, memory_bytes, progress)
         peak = float(np.iinfo(picture.pixels.dtype).max)
         wanted = 2 * math.log(peak) - target_db * math.log(10) / 10

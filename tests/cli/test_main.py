@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import corelic as api
-from corelic.errors import CorelicError
+from corelic.cli import main
+from corelic.errors import CorelicError, MemoryBudgetError, OutOfMemoryError
 from tests.cli.conftest import Program
 
 ROOT = Path(__file__).parents[2]
@@ -92,3 +93,9 @@ def test_a_full_disk_under_standard_output_is_one_sentence(
     assert done.stderr.startswith("error: ")
     assert "standard output" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [MemoryBudgetError(3_000, 2_000), OutOfMemoryError(9, 7)])
+def test_our_own_errors_of_memory_keep_their_figures(error: CorelicError) -> None:
+    assert main._sentence(error) == str(error)
+    assert "not enough memory" in main._sentence(MemoryError())

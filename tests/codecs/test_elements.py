@@ -1,6 +1,8 @@
 """Elements of a step as strided views, and gathered by index: the same ones in the same order."""
 
 import copy
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -65,3 +67,18 @@ def test_selected_elements_are_those_of_the_mask_in_order() -> None:
         added = torch.zeros_like(whole)
         steps.add(step, added, torch.from_numpy(selected))
         assert added.equal(torch.where(mask, whole, 0))
+
+
+def test_indexes_go_with_their_picture() -> None:
+    """At once, for a budget of memory counts on it; not when garbage is next looked for."""
+    codec = without_lattices().codec
+    steps = StepElements(codec, 4, torch.device("cpu"))
+    indexes = steps.of_channels(0, 0, codec.spec.context.latent_channels, 8, 12)
+    assert steps.of_channels(0, 0, codec.spec.context.latent_channels, 8, 12) is indexes
+    left = weakref.ref(steps), weakref.ref(indexes)
+    gc.disable()
+    try:
+        del steps, indexes
+        assert [reference() for reference in left] == [None, None]
+    finally:
+        gc.enable()

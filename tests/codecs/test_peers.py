@@ -1,18 +1,28 @@
 """Classical codecs: what each promises, on real files; those not installed skip."""
 
-from pathlib import Path
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
-from corelic.codecs import api, colour, peers
+import corelic
+from corelic.codecs import api, colour, external, peers
 from corelic.codecs.base import ImageCodec
 from corelic.errors import (
     ForeignFileError,
     MissingPartError,
     PeerError,
+    PictureError,
+    PictureWarning,
     QualityError,
+    TooManyPixelsError,
     UnknownCodecError,
 )
 from corelic.eval.metrics import psnr_db
@@ -20,6 +30,8 @@ from corelic.media import Picture
 
 NAMES = [*peers.PEERS, "avif:speed=9"]
 every_peer = pytest.mark.parametrize("name", NAMES)
+METADATA = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
 
 
 def opened(name: str) -> ImageCodec:
@@ -93,11 +105,172 @@ def test_facts_are_what_a_result_needs(name: str) -> None:
     assert list(facts.qualities) == sorted(set(facts.qualities))
 
 
-def test_bytes_do_not_depend_on_the_machine(picture: Picture, tmp_path: Path) -> None:
+@contextmanager
+def one_core() -> Iterator[None]:
+    """For this thread, and for threads and programs that it starts."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be taken away here")
+@every_peer
+def test_bytes_do_not_depend_on_the_number_of_cores(name: str, picture: Picture) -> None:
+    codec = opened(name)
+    with one_core():
+        alone = codec.encode(picture, 30)
+    assert codec.encode(picture, 30) == alone
+
+
+@every_peer
+def test_a_file_holds_no_words_of_its_encoder(name: str, picture: Picture) -> None:
     # An SEI of its own words, or a library's warning on standard output, would be found here.
-    for name in ("x265", "vvenc"):
-        data = opened(name).encode(picture, 30)
-        assert b"x265" not in data and b"warning" not in data
+    data = opened(name).encode(picture, 30)
+    assert b"x265" not in data and b"warning" not in data
+
+
+# Metadata
+
+
+@pytest.fixture
+def described(picture: Picture) -> Picture:
+    """With all the metadata that a picture can have."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "corelic"
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return replace(picture, icc=icc, exif=exif.tobytes().removeprefix(b"Exif\0\0"), xmp=XMP)
+
+
+def encoded(picture: Picture, name: str) -> tuple[bytes, str]:
+    """The file, and what was warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = corelic.encode(picture, codec=name)
+    assert all(warning.category is PictureWarning for warning in caught)
+    return data, " ".join(str(warning.message) for warning in caught)
+
+
+@every_peer
+def test_metadata_is_kept_or_its_loss_is_said(name: str, described: Picture) -> None:
+    opened(name)
+    data, said = encoded(described, name)
+    decoded = corelic.decode_picture(data, codec=name)
+    for field, word in METADATA.items():
+        kept = getattr(decoded, field) == getattr(described, field)
+        if name == "jxl" and field == "xmp":
+            kept = XMP in data  # its plug-in writes it, and does not read it
+        assert kept != (word in said), word
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg-420", "webp", "avif", "avif-420"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_common_formats_keep_all_metadata(name: str, mode: str, described: Picture) -> None:
+    opened(name)
+    pixels = described.pixels if mode == "RGB" else described.pixels[:, :, 0]
+    data, said = encoded(replace(described, pixels=pixels), name)
+    assert said == ""
+    found = Image.open(BytesIO(data)).info
+    assert (found["icc_profile"], found["xmp"]) == (described.icc, XMP)
+    assert found["exif"].removeprefix(b"Exif\0\0") == described.exif
+
+
+@every_peer
+def test_what_is_stripped_is_neither_kept_nor_missed(name: str, described: Picture) -> None:
+    opened(name)
+    plain = corelic.encode(Picture(described.pixels), codec=name)
+    assert corelic.encode(described, codec=name, strip=True) == plain
+
+
+def test_all_that_is_lost_is_said_at_once(described: Picture) -> None:
+    opened("x265")
+    deep = described.pixels.astype(np.uint16) * 257
+    alpha = np.full(deep.shape[:2], 300, np.uint16)
+    _, said = encoded(replace(described, pixels=deep, alpha=alpha), "x265")
+    lost = "transparency, bits beyond 8, ICC profile, EXIF, XMP"
+    assert said == f"x265 as it is used here loses {lost}"
+
+
+def test_metadata_that_a_format_refuses_can_be_left_out(described: Picture) -> None:
+    with pytest.raises(PeerError, match="strip"):
+        corelic.encode(replace(described, exif=b"MM\0*" + bytes(70_000)), codec="jpeg")
+
+
+# Limits
+
+
+@every_peer
+def test_the_limit_of_pixels_is_that_of_the_caller(name: str) -> None:
+    opened(name)
+    data = corelic.encode(Picture(np.zeros((40, 50, 3), np.uint8)), codec=name)
+    for decode in (corelic.decode, corelic.decode_picture):
+        with pytest.raises(TooManyPixelsError, match="50 × 40, 2,000 pixels"):
+            decode(data, codec=name, max_pixels=1999)
+        decode(data, codec=name, max_pixels=2000)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg2000", "jxl", "x265"])
+def test_the_limit_comes_before_the_pixels(name: str, picture: Picture) -> None:
+    codec = opened(name)
+    data = codec.encode(picture, 50)
+    cut = data[: len(data) * 2 // 3]
+    with pytest.raises(ForeignFileError):
+        corelic.decode(cut, codec=name)
+    with pytest.raises(TooManyPixelsError):
+        corelic.decode(cut, codec=name, max_pixels=1)
+
+
+def test_pillow_refuses_what_is_enormous_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = corelic.encode(Picture(np.zeros((40, 50, 3), np.uint8)), codec="jpeg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)  # it warns beyond, and refuses twice that
+    assert corelic.decode(data, codec="jpeg").size == (50, 40)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(PictureError, match="enormous"):
+        corelic.decode(data, codec="jpeg")
+
+
+def test_an_animation_is_sound_and_refused() -> None:
+    file = BytesIO()
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(PictureError, match="has several frames"):
+        corelic.decode(file.getvalue(), codec="webp")
+
+
+def test_of_many_frames_two_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are enough to know, and a film may not fit into memory."""
+    data = opened("x265").encode(Picture(np.zeros((64, 64, 3), np.uint8)), 50) * 9
+    decoded = 0
+
+    class Watched:
+        def __init__(self, real: Any) -> None:
+            self.real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        def open(self, *given: Any, **named: Any) -> Any:
+            return Watched(self.real.open(*given, **named))
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.real.close()
+
+        def decode(self, **which: int) -> Iterator[Any]:
+            nonlocal decoded
+            for frame in self.real.decode(**which):
+                decoded += 1
+                yield frame
+
+    av = external._av()
+    monkeypatch.setattr(external, "_av", lambda: Watched(av))
+    with pytest.raises(ForeignFileError, match="more than one frame"):
+        corelic.decode(data, codec="x265")
+    assert decoded == 2
 
 
 @pytest.mark.parametrize("halved", [False, True])

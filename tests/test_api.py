@@ -1,0 +1,108 @@
+"""What the functions of `corelic` take, and what they refuse."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import corelic
+from corelic.entropy import container
+from corelic.errors import CorelicError, MemoryBudgetError, PictureError, TooManyPixelsError
+from corelic.media import Picture
+from tests.tiny import GOLDEN, TINY_WEIGHTS
+
+TINY = str(TINY_WEIGHTS)
+targets = pytest.mark.parametrize(
+    "target", [{}, {"target_bpp": 1}, {"target_bytes": 5000}, {"target_psnr_db": 30}], ids=str
+)
+
+
+@pytest.fixture
+def png(photo: Image.Image) -> bytes:
+    file = BytesIO()
+    photo.save(file, "PNG")
+    return file.getvalue()
+
+
+# Kinds of argument
+
+
+def test_a_codec_may_be_a_path(photo: Image.Image) -> None:
+    data = corelic.encode(photo, codec=TINY_WEIGHTS)
+    assert data == corelic.encode(photo, codec=TINY)
+    assert corelic.decode(data, codec=TINY_WEIGHTS).size == photo.size
+    assert corelic.decode_picture(data, codec=TINY_WEIGHTS).width_px == photo.width
+    assert corelic.native_suffix(TINY_WEIGHTS) is None
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_of_any_kind_are_a_file(kind: Callable[[bytes], Any], png: bytes) -> None:
+    data = corelic.encode(kind(png), codec=TINY)
+    assert data == corelic.encode(Image.open(BytesIO(png)), codec=TINY)
+    assert corelic.info(kind(data)) == corelic.info(data)
+    expected = corelic.decode(data, codec=TINY).tobytes()
+    assert corelic.decode(kind(data), codec=TINY).tobytes() == expected
+    assert corelic.decode_picture(kind(data), codec=TINY).pixels.tobytes() == expected
+    jpeg = corelic.encode(kind(png), codec="jpeg")
+    assert corelic.decode(kind(jpeg), codec="jpeg").size == corelic.decode(kind(jpeg)).size
+
+
+def test_what_is_no_picture_is_a_sentence() -> None:
+    with pytest.raises(PictureError, match=r"numpy\.ndarray; give a path"):
+        corelic.encode(np.zeros((8, 8, 3), np.uint8), codec=TINY)  # type: ignore[arg-type]
+    with pytest.raises(PictureError, match="is a NoneType; give a path"):
+        corelic.encode(None, codec="jpeg")  # type: ignore[arg-type]
+    for data, reason in ((b"", "is empty"), (b"a shopping list", "not a picture")):
+        with pytest.raises(PictureError, match=f"^the data: .*{reason}"):
+            corelic.encode(data, codec=TINY)
+
+
+# The limit of pixels
+
+
+@targets
+def test_a_large_picture_is_not_encoded_unless_it_may(target: dict[str, Any]) -> None:
+    """2**21 × 1 is two megapixels, and 64 times as many once it is padded."""
+    picture = Picture(np.broadcast_to(np.uint8(7), (1, container.MAX_PIXELS // 64 + 8192)))
+    with pytest.raises(TooManyPixelsError):
+        corelic.encode(picture, codec=TINY, **target)
+    # What comes after the limit is the budget.
+    with pytest.raises(MemoryBudgetError):
+        corelic.encode(picture, codec=TINY, **target, max_pixels=2**28, memory_bytes=1)
+
+
+def test_the_limit_is_for_classical_codecs_too() -> None:
+    large = Picture(np.broadcast_to(np.uint8(7), (2**14, 2**14)))
+    with pytest.raises(TooManyPixelsError):
+        corelic.encode(large, codec="jpeg")
+
+
+@targets
+def test_the_limit_is_that_of_the_caller(photo: Image.Image, target: dict[str, Any]) -> None:
+    with pytest.raises(TooManyPixelsError, match="240 × 176, 42,240 pixels"):
+        corelic.encode(photo, codec=TINY, max_pixels=42_239, **target)
+
+
+@pytest.mark.parametrize("codec", [TINY, "jpeg"], ids=["tiny", "jpeg"])
+def test_the_limit_comes_before_the_pixels(codec: str, png: bytes, tmp_path: Path) -> None:
+    cut = png[: len(png) // 2]  # its pixels cannot be read
+    (tmp_path / "cut.png").write_bytes(cut)
+    for source in (cut, tmp_path / "cut.png", str(tmp_path / "cut.png"), Image.open(BytesIO(cut))):
+        with pytest.raises(PictureError):
+            corelic.encode(source, codec=codec)
+        with pytest.raises(TooManyPixelsError):
+            corelic.encode(source, codec=codec, max_pixels=42_239)
+
+
+def test_our_own_files_are_pictures_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORELIC_MODELS", str(GOLDEN))
+    stream = (GOLDEN / "format-1" / "tiny-1-rgb-70x33.clc").read_bytes()
+    assert corelic.encode(stream, codec="jpeg")
+    with pytest.raises(CorelicError):
+        corelic.encode(stream[:-9], codec="jpeg")
+    with pytest.raises(TooManyPixelsError):
+        corelic.encode(stream, codec="jpeg", max_pixels=1)
