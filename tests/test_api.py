@@ -12,7 +12,7 @@ from PIL import Image
 import corelic
 from corelic.entropy import container
 from corelic.errors import CorelicError, MemoryBudgetError, PictureError, TooManyPixelsError
-from corelic.media import Picture
+from corelic.media import Picture, reading
 from tests.tiny import GOLDEN, TINY_WEIGHTS
 
 TINY = str(TINY_WEIGHTS)
@@ -106,3 +106,20 @@ def test_our_own_files_are_pictures_within_the_limit(monkeypatch: pytest.MonkeyP
         corelic.encode(stream[:-9], codec="jpeg")
     with pytest.raises(TooManyPixelsError):
         corelic.encode(stream, codec="jpeg", max_pixels=1)
+
+
+def test_only_a_limit_that_somebody_set_in_pillow_is_heeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (30, 30)).save(path)
+    monkeypatch.setattr(reading, "_PILLOWS_LIMIT", 100)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert corelic.decode(corelic.encode(path, codec=TINY), codec=TINY).size == (30, 30)
+    assert corelic.decode(path.read_bytes()).size == (30, 30)
+    with pytest.raises(TooManyPixelsError):
+        corelic.encode(path, codec=TINY, max_pixels=899)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
+    with pytest.raises(PictureError, match="enormous"):
+        corelic.encode(path, codec=TINY)

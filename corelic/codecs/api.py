@@ -132,7 +132,7 @@ def encode(
 
 def read_within(data: bytes, max_pixels: int, name: str) -> Picture:
     """As `read_picture`; TooManyPixelsError for a larger one, before its pixels are read."""
-    image = open_image(data, name) if data else None
+    image = open_image(data, name, any_size=True) if data else None
     if image is None:
         return read_picture(data, name=name)  # which says why it is none
     with image:
@@ -230,7 +230,7 @@ def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
     try:
         container.read_header(data)
     except NotACorelicFileError:
-        image = open_image(data, DATA)
+        image = open_image(data, DATA, any_size=True)
         if image is None:
             raise
         check_size(*image.size, max_pixels)

@@ -29,6 +29,7 @@ from corelic.media.picture import Picture, Samples
 _DEEPEST = 2**16 - 1
 _WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess where none is given
 _OPENING = threading.Lock()
+_PILLOWS_LIMIT = 2**30 // 4 // 3  # where nobody has set one
 
 
 @runtime_checkable
@@ -83,8 +84,11 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None) -> Pict
         return from_image(image, name)
 
 
-def open_image(source: bytes | Path, name: str) -> Image.Image | None:
+def open_image(source: bytes | Path, name: str, *, any_size: bool = False) -> Image.Image | None:
     """A file or its bytes, opened but not loaded; None if Pillow knows no such format.
+
+    any_size  for who looks at the size before anything is loaded: it may be beyond what Pillow
+              opens, unless somebody has told Pillow how much that is
 
     PictureError for a picture that it knows, and cannot open.
     """
@@ -94,7 +98,13 @@ def open_image(source: bytes | Path, name: str) -> Image.Image | None:
         with _OPENING, warnings.catch_warnings():
             # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
+            limit = Image.MAX_IMAGE_PIXELS
+            if any_size and limit == _PILLOWS_LIMIT:
+                Image.MAX_IMAGE_PIXELS = None
+            try:
+                return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
