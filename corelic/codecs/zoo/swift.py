@@ -34,3 +34,4 @@ FIRST = register(
 
 # The same networks, trained further.
 SECOND = register(replace(FIRST, generation=2))
+THIRD = register(replace(FIRST, generation=3))
