@@ -42,5 +42,7 @@ def compare(
         print_json({"psnr_db": psnr, "ms_ssim": similarity})
         return
     print(f"PSNR     {psnr:.2f} dB")
-    shown = "none, for a side has less than 161 pixels" if similarity is None else similarity
-    print(f"MS-SSIM  {shown}")
+    if similarity is None:
+        print("MS-SSIM  none, for a side has less than 161 pixels")
+    else:
+        print(f"MS-SSIM  {similarity:.4f}")
