@@ -1,6 +1,7 @@
 """Weights files: what is packed comes back, and whatever else is given is refused."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,7 @@ CHANGES: dict[str, Change] = {
     "grids are missing": in_metadata("grids", "{}"),
     "grids are left over": lambda _, metadata: add_to_grids(metadata, "extra", 3),
     "a grid beyond float64": lambda _, metadata: add_to_grids(metadata, WEIGHT, 2000),
+    "a grid of a hundred bits": lambda _, metadata: add_to_grids(metadata, WEIGHT, 100),
     "unknown field": in_spec("colour", 1),
     "unknown kind": in_spec("transform.kind", "base"),
     "kind is a path": in_spec("context.kind", "../transforms/depthwise"),
@@ -126,6 +128,8 @@ CHANGES: dict[str, Change] = {
     "a table in float": in_tensor(TABLE, Tensor.float),
     "a short table": in_tensor(TABLE, lambda x: x[:-1]),
     "gains in float": in_tensor(store.GAINS, Tensor.float),
+    "a gain beyond reason": in_tensor(store.GAINS, with_value(21 * 2**16)),
+    "a scale of nothing": in_tensor("analysis.fine.scale", with_value(0.0)),
     "NaN": in_tensor("synthesis.patches.bias", with_value(float("nan"))),
     "infinity": in_tensor("prior.shift", with_value(float("inf"))),
     "double precision": in_tensor("synthesis.patches.bias", Tensor.double),
@@ -284,5 +288,12 @@ def test_weights_that_changed_on_disk_are_read_again(tmp_path: Path) -> None:
     path.write_bytes(TINY_FILE)
     before = store.from_file(path)
     assert store.from_file(path) is before
+    # Another size at the same time, and the same size at another time.
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
     path.write_bytes(store.pack(before.codec, {"longer": "card"}))
-    assert store.from_file(path).fingerprint != before.fingerprint
+    os.utime(path, ns=times)
+    longer = store.from_file(path)
+    assert longer.fingerprint != before.fingerprint
+    path.write_bytes(store.pack(before.codec, {"larger": "card"}))
+    os.utime(path, ns=(times[0], times[1] + 1_000_000))
+    assert store.from_file(path).fingerprint != longer.fingerprint
