@@ -225,6 +225,7 @@ def test_another_header_under_sound_checksums_is_a_bad_file(
 def test_damage_is_a_bad_file(spec: CodecSpec) -> None:
     codec, random = file_codec(spec), np.random.default_rng(5)
     encoded = codec.encode(photo(33, 65), 60)
+    codec.decode(encoded)  # which is none
     for bit in random.integers(8 * len(encoded), size=50).tolist():
         damaged = bytearray(encoded)
         damaged[bit // 8] ^= 1 << bit % 8
