@@ -60,7 +60,7 @@ def stand_in() -> None:
     """Lets `import compressai.models` do without torchvision, torch_geometric and data sets."""
     for package in ("torchvision", "torch_geometric"):
         module = types.ModuleType(package)
-        module.transforms = types.ModuleType(f"{package}.transforms")  # type: ignore[attr-defined]  # modules are made for it
+        module.transforms = types.ModuleType(f"{package}.transforms")  # type: ignore[attr-defined]  # a module takes any attribute; its stub has none
         sys.modules |= {package: module, f"{package}.transforms": module.transforms}
     for name in ("compressai.datasets", "compressai.transforms"):
         sys.modules[name] = types.ModuleType(name)

@@ -9,7 +9,6 @@ of WebP, whose format prescribes studio range, and of JPEG XL, which codes in it
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,6 +32,7 @@ from corelic.errors import (
 )
 from corelic.media import Picture
 from corelic.media.metadata import save_options
+from corelic.media.reading import opening
 
 BT601 = "YCbCr BT.601, full range"
 # libaom's bytes depend on it, and a file should not depend on who has how many cores.
@@ -107,9 +107,7 @@ class PillowCodec(ClassicalCodec):
             raise ForeignFileError(self.kind, str(error) or type(error).__name__) from error
 
     def _opened(self, data: bytes, max_pixels: int) -> Image.Image:
-        with warnings.catch_warnings():
-            # Pillow's limit on untrusted data is for those who set it; ours is `max_pixels`.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with opening(any_size=True):
             image = Image.open(BytesIO(data), formats=[self.kind])
         check_size(*image.size, max_pixels)
         return image

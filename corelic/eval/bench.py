@@ -99,7 +99,7 @@ def run(
         if found.name in named:
             raise PeerError(found.name, f"{named[found.name]} and {name} are one; leave one out")
         named[found.name] = name
-    if plan.anchor in facts:  # curves have names of their own: that of `swift` is swift-2
+    if plan.anchor in facts:  # curves have names of their own, with a generation
         plan = replace(plan, anchor=facts[plan.anchor].name)
     elif plan.anchor not in named:
         published.find(plan.anchor)  # a misspelt one is said now

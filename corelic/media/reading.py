@@ -11,6 +11,8 @@ file should hear of it before its receiver does.
 
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -93,18 +95,8 @@ def open_image(source: bytes | Path, name: str, *, any_size: bool = False) -> Im
     PictureError for a picture that it knows, and cannot open.
     """
     try:
-        # Warnings are filtered for the whole process: of two threads, the one that ends last would
-        # put back what it found, the filter of the other.
-        with _OPENING, warnings.catch_warnings():
-            # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            limit = Image.MAX_IMAGE_PIXELS
-            if any_size and limit == _PILLOWS_LIMIT:
-                Image.MAX_IMAGE_PIXELS = None
-            try:
-                return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
+        with opening(any_size=any_size):
+            return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
@@ -114,6 +106,23 @@ def open_image(source: bytes | Path, name: str, *, any_size: bool = False) -> Im
         raise
     except Exception as error:
         raise _undecodable(name, error) from error
+
+
+@contextmanager
+def opening(*, any_size: bool) -> Iterator[None]:
+    """Around `Image.open`, as `open_image` says: one at a time, for Pillow's limit is global."""
+    # So are filters of warnings: of two threads, the one that ends last would put back what it
+    # found, the filter of the other.
+    with _OPENING, warnings.catch_warnings():
+        # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        limit = Image.MAX_IMAGE_PIXELS
+        if any_size and limit == _PILLOWS_LIMIT:
+            Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def load_image(image: Image.Image, name: str) -> None:

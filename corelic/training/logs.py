@@ -44,15 +44,16 @@ def forget_after(path: Path, step: int) -> None:
     """Drops the rows of later steps."""
     if not path.exists():
         return
-    head, *rows = path.read_text().splitlines(keepends=True)
-    kept = [row for row in rows if int(row.partition(",")[0]) <= step]
-    if len(kept) < len(rows):
-        atomic_write(path, "".join([head, *kept]).encode(), overwrite=True)
+    lines = path.read_text().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+    kept = whole[:1] + [row for row in whole[1:] if int(row.partition(",")[0]) <= step]
+    if len(kept) < len(lines):
+        atomic_write(path, "".join(kept).encode(), overwrite=True)
 
 
 def append(path: Path, fields: dict[str, float]) -> None:
     """One row, under a head line if it is the first."""
-    new = not path.exists()
+    new = not path.exists() or path.stat().st_size == 0
     with open(path, "a", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(fields))
         if new:

@@ -296,6 +296,15 @@ def test_a_log_forgets_what_will_happen_again(tmp_path: Path) -> None:
     assert [row.split(",")[0] for row in rows] == ["step", "100", "200"]
 
 
+@pytest.mark.parametrize("cut", ["", "step,lo", "step,loss\n10"])
+def test_a_log_that_a_kill_has_cut_goes_on(tmp_path: Path, cut: str) -> None:
+    path = tmp_path / logs.FILE
+    path.write_text(cut)
+    list(logs.write_logs(tmp_path, [], step=200))
+    logs.append(path, {"step": 300, "loss": 1.0})
+    assert path.read_text().splitlines() == ["step,loss", "300,1.0"]
+
+
 def test_a_setup_remembers_every_device(tmp_path: Path) -> None:
     setup = Setup(RECIPE, tmp_path)
     for device in ("2 CPU threads", "2 CPU threads", "NVIDIA H100"):
