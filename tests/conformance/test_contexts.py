@@ -161,30 +161,31 @@ def test_a_context_that_sees_the_future_is_noticed(
 
 @every_context
 def test_what_is_decoded_is_used(spec: ContextSpec) -> None:
-    """A context that ignored its neighbours would be causal, and no context."""
+    """A context that ignored its neighbours would be causal, and no context: each step counts."""
     context, channels = exact_context(spec), spec.latent_channels
     values = latents(context, channels, FILE_SIZES[0])
     hyper, decoded = values.split((context.hyper_features, channels), 1)
     masks = context.masks(decoded.shape)
     for step, mask in enumerate(masks[1:], start=1):
-        undecoded = torch.stack(masks[step:]).any(0)
-        known = torch.where(undecoded, 0.0, decoded)
-        with_context = context.parameters_for(step, hyper, known)
-        without = context.parameters_for(step, hyper, torch.zeros_like(decoded))
-        assert not with_context.mean[:, mask].equal(without.mean[:, mask])
+        known = torch.where(torch.stack(masks[:step]).any(0), decoded, 0.0)
+        whole = context.parameters_for(step, hyper, known)
+        for forgotten in masks[:step]:
+            part = context.parameters_for(step, hyper, torch.where(forgotten, 0.0, known))
+            assert not part.mean[:, mask].equal(whole.mean[:, mask])
 
 
 @every_context
 def test_what_is_refined_is_near_what_was_coded(spec: ContextSpec) -> None:
     """At elements of its step, by less than one; and not at all, unless it says that it refines."""
     context, channels = exact_context(spec), spec.latent_channels
-    values = latents(context, channels, FILE_SIZES[0])
-    hyper, decoded = values.split((context.hyper_features, channels), 1)
+    tame = latents(context, channels, FILE_SIZES[0])
     changed = False
-    for step, mask in enumerate(context.masks(decoded.shape)):
-        found = context.refine(step, hyper, decoded)
-        assert ((found - decoded).abs()[:, mask] <= 1).all()
-        changed |= not found.equal(decoded)
+    for values in (tame, tame * 2.0**12):
+        hyper, decoded = values.split((context.hyper_features, channels), 1)
+        for step, mask in enumerate(context.masks(decoded.shape)):
+            found = context.refine(step, hyper, decoded)
+            assert ((found - decoded).abs()[:, mask] < 1).all()
+            changed |= not found.equal(decoded)
     assert changed == context.refines
 
 
@@ -232,14 +233,16 @@ def refinements(context: ContextModel, values: Tensor) -> Iterator[Tensor]:
 
 @every_context
 def test_coded_parameters_are_on_the_grid(spec: ContextSpec) -> None:
-    """However wild the latents: they come from files."""
+    """However wild the latents, and the weights: they come from files."""
     context = exact_context(spec)
     wild = latents(context, spec.latent_channels, FILE_SIZES[0]) * 2.0**12
     for found in parameters(context, wild):
-        coded = found.on_grid()
-        assert coded.mean.abs().max() <= LATENT_LIMIT
-        assert (coded.mean / MEAN_UNIT).equal((coded.mean / MEAN_UNIT).round())
-        assert set(coded.scale_index.unique().tolist()) <= set(range(SCALES))
+        wilder = GaussianParameters(found.scale_index * 2.0**20, found.mean * 2.0**20).on_grid()
+        assert wilder.mean.abs().max() == LATENT_LIMIT
+        for coded in (found.on_grid(), wilder):
+            assert coded.mean.abs().max() <= LATENT_LIMIT
+            assert (coded.mean / MEAN_UNIT).equal((coded.mean / MEAN_UNIT).round())
+            assert set(coded.scale_index.unique().tolist()) <= set(range(SCALES))
 
 
 @every_context

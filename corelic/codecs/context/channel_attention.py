@@ -104,7 +104,7 @@ class ChannelAttention(SlicedContext):
         with torch.autocast(hyper.device.type, enabled=False):
             parts = [hyper]
             if step:
-                known = self.earlier(step, decoded)
+                known = self.known_channels(step, decoded)
                 if not second:
                     absent = known.new_zeros((len(known), self.sizes[number], *known.shape[2:]))
                     known = torch.cat([known, absent], dim=1)
@@ -117,7 +117,7 @@ class ChannelAttention(SlicedContext):
         number, second = divmod(step, 2)
         own = self.channels_of(number)
         with torch.autocast(hyper.device.type, enabled=False):
-            known = decoded[:, : own.stop] if second else self.earlier(step + 1, decoded)
+            known = decoded[:, : own.stop] if second else self.known_channels(step + 1, decoded)
             x = torch.cat([hyper[:, : decoded.shape[1]], known], dim=1)
             change = self.residuals[step](x, self.functions)
         refined = decoded.clone()

@@ -49,8 +49,8 @@ class SlicedContext(ContextModel):
             masks[2 * number + 1, self.channels_of(number)] = ~anchors
         return list(masks)
 
-    def earlier(self, step: int, decoded: Tensor) -> Tensor:
-        """As the base class has it, but without the channels of which nothing is known."""
+    def known_channels(self, step: int, decoded: Tensor) -> Tensor:
+        """`earlier`, without the channels of which nothing is known."""
         number, second = divmod(step, 2)
         known = decoded[:, : self.starts[number]]
         if not second:
