@@ -26,6 +26,7 @@ from corelic.errors import (
     OutOfMemoryError,
     PayloadError,
     QualityError,
+    SymbolMismatchError,
     TooManyPixelsError,
 )
 from corelic.media import Picture
@@ -203,6 +204,17 @@ def test_another_stream_under_sound_checksums_is_a_bad_file(spec: CodecSpec, see
             words[:] = random.bytes(len(words))
     with pytest.raises(BadFileError):
         codec.decode(container.write(replace(content, words=bytes(words))))
+
+
+@every_codec
+def test_the_words_of_another_picture_are_noticed_by_their_symbols(spec: CodecSpec) -> None:
+    """They are all read, and nothing is left: only the CRC of the symbols tells."""
+    codec, picture = file_codec(spec), photo(64, 70)
+    content = container.read(codec.encode(picture, 60))
+    mirrored = Picture(np.ascontiguousarray(picture.pixels[:, ::-1]))
+    other = container.read(codec.encode(mirrored, 60))
+    with pytest.raises(SymbolMismatchError):
+        codec.decode(container.write(replace(content, words=other.words)))
 
 
 @every_codec
