@@ -2,7 +2,7 @@
 
     python benchmarks/page.py --pictures $CORELIC_DATA/kodak
     python benchmarks/page.py --pictures $CORELIC_DATA/kodak --codecs swift,jpeg \\
-        --kept benchmarks/results/kodak-peers
+        --kept benchmarks/results/kodak-zoo --kept benchmarks/results/kodak-peers
 
 Goes on with build/kodak-bench where it was interrupted, makes the report there, and writes the page
 from what it finds. All figures on the page come from runs; nothing is typed in. With --kept, codecs
@@ -13,6 +13,7 @@ import argparse
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 from rich.progress import Progress
@@ -101,13 +102,11 @@ def costs_of(run: Results) -> dict[str, Cost]:
     return {cost.codec: cost for cost in run.costs}
 
 
-def together(fresh: Results, kept: Results | None) -> Results:
+def together(fresh: Results, kept: Results) -> Results:
     """A run, and what an earlier one has of codecs that it has not.
 
     SystemExit where they are not about the same pictures, or were not averaged alike.
     """
-    if kept is None:
-        return fresh
     if comparable(fresh.run) != comparable(kept.run):
         raise SystemExit("error: what is kept is of other pictures, averages or anchors")
     names = {facts.name for facts in fresh.run.codecs}
@@ -153,7 +152,7 @@ def page(found: Results, runs: Sequence[Results]) -> str:
     rates, times = "\n".join(rate_table(found)), "\n".join(time_table(runs, found))
     names = ", ".join(f"`{facts.name}`" for facts in fresh.codecs)
     apart = (
-        f" The run of {names} is later than that of the rest: times of the two compare loosely."
+        f" The run of {names} is later than that of the rest; times compare loosely between runs."
         if runs[1:]
         else ""
     )
@@ -199,7 +198,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=pictures, required=pictures is None)
     parser.add_argument("--codecs", default=",".join(CODECS))
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "kodak-bench")
-    parser.add_argument("--kept", type=Path, help="results of an earlier run, for other codecs")
+    text = "results of an earlier run, for other codecs; again for more, the latest first"
+    parser.add_argument("--kept", type=Path, action="append", default=[], help=text)
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
@@ -215,11 +215,9 @@ def main() -> None:
     for failure in outcome.failures:
         print(f"failed: {failure}")
     report.write(given.results, given.results / "report", also=PUBLISHED)
-    fresh = results.read(given.results)
-    kept = results.read(given.kept) if given.kept else None
-    found = together(fresh, kept)
+    runs = [results.read(folder) for folder in (given.results, *given.kept)]
+    found = reduce(together, runs)
     atomic_write(given.page.with_name(f"kodak-{PLOT}"), picture(found), overwrite=True)
-    runs = [fresh] if kept is None else [fresh, kept]
     atomic_write(given.page, page(found, runs).encode(), overwrite=True)
     print(f"{given.page}\n{given.results / 'report' / 'index.html'}")
 

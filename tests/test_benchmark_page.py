@@ -24,7 +24,7 @@ def test_the_page_is_made_by_one_command(photos: Path, tmp_path: Path) -> None:
     assert text.index("kodak/dcae") < text.index("kodak/cai-jpeg`")
 
 
-def test_other_codecs_can_come_from_an_earlier_run(photos: Path, tmp_path: Path) -> None:
+def test_other_codecs_can_come_from_earlier_runs(photos: Path, tmp_path: Path) -> None:
     needs("matplotlib", "plotly")
     first, second = tmp_path / "first", tmp_path / "second"
     assert page_of(photos, first, "--codecs", "webp,jpeg").returncode == 0
@@ -35,6 +35,11 @@ def test_other_codecs_can_come_from_an_earlier_run(photos: Path, tmp_path: Path)
         assert text.count(f"(`{name}`) | measured here |") == 1
     assert text.count("| WebP, method 6 |") == 1 and "later than that of the rest" in text
     assert "WebP, method 6" in (second / "kodak-psnr.svg").read_text()
+    third = page_of(photos, tmp_path, "--codecs", "jpeg", "--kept", str(second / "run"), *kept)
+    assert third.returncode == 0
+    text = (tmp_path / "page.md").read_text()
+    for name in ("webp", "jpeg", "jpeg2000"):
+        assert text.count(f"(`{name}`) | measured here |") == 1
     (fewer := tmp_path / "fewer").mkdir()
     one = sorted(photos.iterdir())[0]
     (fewer / one.name).write_bytes(one.read_bytes())

@@ -27,12 +27,11 @@ from corelic.errors import (
     ForeignFileError,
     MissingPartError,
     PeerError,
-    PictureError,
     QualityError,
 )
 from corelic.media import Picture
 from corelic.media.metadata import save_options
-from corelic.media.reading import opening
+from corelic.media.reading import beyond_pillow, opening
 
 BT601 = "YCbCr BT.601, full range"
 # libaom's bytes depend on it, and a file should not depend on who has how many cores.
@@ -101,8 +100,7 @@ class PillowCodec(ClassicalCodec):
         except CorelicError:
             raise
         except Image.DecompressionBombError as error:
-            reason = f"is enormous ({error}); if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
-            raise PictureError("the data", reason) from error
+            raise beyond_pillow("the data", error) from error
         except Exception as error:  # on damaged data plug-ins raise even IndexError
             raise ForeignFileError(self.kind, str(error) or type(error).__name__) from error
 

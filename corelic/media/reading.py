@@ -100,8 +100,7 @@ def open_image(source: bytes | Path, name: str, *, any_size: bool = False) -> Im
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
-        reason = f"is enormous ({error}); if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
-        raise PictureError(name, reason) from error
+        raise beyond_pillow(name, error) from error
     except CorelicError:  # of a .clc file, through our plug-in
         raise
     except Exception as error:
@@ -242,6 +241,12 @@ def _from_inks(image: Image.Image, name: str) -> Image.Image:
 
 def _warn(message: str) -> None:
     warnings.warn(f"{message}; the inks themselves are lost", PictureWarning, stacklevel=2)
+
+
+def beyond_pillow(name: str, error: Image.DecompressionBombError) -> PictureError:
+    """For a picture above Pillow's own limit, which is its user's to set."""
+    reason = f"is enormous ({error}); if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
+    return PictureError(name, reason)
 
 
 def _undecodable(name: str, error: Exception) -> PictureError:
