@@ -21,7 +21,9 @@ FIELDS = (
 
 
 def codecs(as_json: options.Json = False) -> None:
-    """List the codecs that can encode, and what each is.
+    """List the codecs there are; those that are trained can encode.
+
+    --json adds licences, weights files and how each runs in tiles.
 
     \b
     Examples:
@@ -32,17 +34,12 @@ def codecs(as_json: options.Json = False) -> None:
     if as_json:
         print_json([{field: getattr(spec, field) for field in FIELDS} for spec in specs])
         return
-    table = Table("codec", "parameters", "weights", "trained", "licence", "tiling", "paper")
-    for column in table.columns[:4]:
-        column.no_wrap = True
+    table = Table("codec", "parameters", "trained", "paper")  # all of it fits 80 columns
     for spec in specs:
         table.add_row(
             f"{spec.name}-{spec.generation}",
             f"{spec.parameters:,}",
-            spec.weights or "none",
-            "" if spec.training_steps is None else f"{spec.training_steps:,} steps",
-            spec.weights_licence,
-            spec.tiling,
+            "no" if spec.training_steps is None else f"{spec.training_steps:,} steps",
             spec.paper,
         )
     Console().print(table)
