@@ -35,7 +35,7 @@ def small_ones() -> list[CodecSpec]:
     for spec in list_specs():
         sizes.setdefault((type(spec.transform), type(spec.context)), {})[spec.name] = spec
     return [
-        min(named.values(), key=lambda spec: spec.transform.latent_channels)
+        min(named.values(), key=lambda spec: spec.hyper_channels)
         for named in sizes.values()
         if len(named) > 1
     ]

@@ -46,8 +46,11 @@ REFINEMENT = 0.5  # the most by which a latent is refined, as in Minnen & Singh 
 class ChannelAttentionSpec:
     latent_channels: int
     slice_channels: int  # 32 in the paper, of 320
+    width: int  # of heads and refinements; as many as latent channels in the paper
 
     def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"heads of {self.width} channels cannot be")
         if self.slice_channels < 1 or self.latent_channels % self.slice_channels:
             raise ValueError(
                 f"slices of {self.slice_channels} channels do not share {self.latent_channels}"
@@ -56,7 +59,8 @@ class ChannelAttentionSpec:
     @classmethod
     def sized(cls, latent_channels: int) -> ChannelAttentionSpec:
         """Slices of 32 channels as in the paper, but at least four of them."""
-        return cls(latent_channels, 32 if latent_channels >= 128 else latent_channels // 4)
+        size = 32 if latent_channels >= 128 else latent_channels // 4
+        return cls(latent_channels, size, width=latent_channels)
 
     def build(self) -> ChannelAttention:
         return ChannelAttention(self)
@@ -93,10 +97,11 @@ class ChannelAttention(SlicedContext):
         )
         # The first anchors know nothing but the hyper features.
         self.heads = nn.ModuleList(
-            Head(2 * m + (3 * size if step else 0), m, 2 * size) for step in range(self.steps)
+            Head(2 * m + (3 * size if step else 0), spec.width, 2 * size)
+            for step in range(self.steps)
         )
         self.residuals = nn.ModuleList(
-            Residual(m + (step // 2 + 1) * size, m, size) for step in range(self.steps)
+            Residual(m + (step // 2 + 1) * size, spec.width, size) for step in range(self.steps)
         )
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
@@ -211,11 +216,11 @@ class AcrossPicture(nn.Module):
 
 
 class Head(nn.Module):
-    """Four 1×1, (N, C, h, w) -> (N, O, h, w), through 320, 256 and 128 channels for M = 320."""
+    """Four 1×1, (N, C, h, w) -> (N, O, h, w), with 5/5, 4/5 and 2/5 of the width between them."""
 
-    def __init__(self, channels: int, latent_channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, width: int, out_channels: int) -> None:
         super().__init__()
-        hidden = (max(latent_channels * share // 5, 8) for share in (5, 4, 2))
+        hidden = (max(width * share // 5, 8) for share in (5, 4, 2))
         widths = (channels, *hidden)
         self.hidden = nn.ModuleList(GridConv2d(before, after) for before, after in pairwise(widths))
         self.gelus = nn.ModuleList(GridGelu() for _ in self.hidden)
@@ -231,12 +236,12 @@ class Head(nn.Module):
 class Residual(nn.Module):
     """What ŷ lacks, predicted: (N, C, h, w) -> (N, O, h, w) within ±1/2."""
 
-    def __init__(self, channels: int, latent_channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, width: int, out_channels: int) -> None:
         super().__init__()
-        width = max(latent_channels * 2 // 5, 8)
-        first = GridConv2d(channels, width, gain=0.1)
-        last = GridConv2d(width, out_channels)
-        self.layers = nn.ModuleList([first, GridConv2d(width, width, 3), last])
+        hidden = max(width * 2 // 5, 8)
+        first = GridConv2d(channels, hidden, gain=0.1)
+        last = GridConv2d(hidden, out_channels)
+        self.layers = nn.ModuleList([first, GridConv2d(hidden, hidden, 3), last])
         self.gelus = nn.ModuleList([GridGelu(), GridGelu()])
         nn.init.zeros_(last.weight)
 

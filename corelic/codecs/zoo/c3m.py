@@ -43,7 +43,7 @@ SMALL = register(
         paper="arXiv:2311.18103",
         transform=LcamSpec(
             channels=96,
-            latent_channels=128,
+            latent_channels=320,
             blocks=1,
             modules=(1, 2, 1),
             windows=(8, 4, 2),
@@ -51,7 +51,7 @@ SMALL = register(
             head_channels=16,
             shift=True,
         ),
-        context=CornerToCenterSpec(latent_channels=128, window=4, width=128, heads=4, layers=2),
+        context=CornerToCenterSpec(latent_channels=320, window=4, width=128, heads=4, layers=2),
         hyper_channels=64,
         lambda_min=0.0008,
         lambda_max=0.3,
