@@ -42,7 +42,8 @@ def table() -> str:
         "| codec | parameters | of them context | kMAC/pixel to encode | to decode | published |",
         "|---|---|---|---|---|---|",
     ]
-    for spec in registry.list_specs():
+    newest = {spec.name: spec for spec in registry.list_specs()}  # generations ascend
+    for spec in newest.values():
         cost = codec_cost(spec)
         lines.append(
             f"| `{spec.name}` | {cost.parameters / 1e6:.1f} M | "
