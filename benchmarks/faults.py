@@ -41,7 +41,7 @@ class Fault:
     path: str
     old: str
     new: str
-    select: str = "not (swift or small)"
+    select: str = "not swift"
 
     def put_into(self, tree: Path) -> None:
         """SystemExit where the code has moved on, and the fault with it."""
