@@ -14,7 +14,8 @@ sound one of as many pixels as are allowed takes, or 500 MB more than the idle p
 other exception may come out, not even a `BaseException`.
 Failures are kept under --out, and so is the file that was being decoded if the process dies.
 
-The format is written here a second time, from docs/format.md. Linux only, for its peak of memory.
+Linux only, for its peak of memory. `fuzzing.layout` has the format, `fuzzing.damage` what is done
+to it.
 """
 
 import argparse
@@ -22,7 +23,6 @@ import faulthandler
 import os
 import random
 import sys
-import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,6 +33,8 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from fuzzing.damage import KINDS, damaged, resealed
+from fuzzing.layout import CRC_BYTES, File, number
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -54,207 +56,6 @@ HANGS_S = 120
 SIZES_PX = (64, 48), (70, 33)
 TILED_PX = 400, 140  # 7 × 3 cells, where the window of one has 3 × 3
 QUALITIES = 10, 50, 90
-SIGNATURE = bytes.fromhex("89434c430d0a010a")
-LATENTS = b"\x01"
-CRC_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file taken apart; `seal` puts it together, with its lengths and checksums right.
-
-    fields   of the header, each as coded
-    payload  of the latents: checksum of the symbols, then words
-    extras   of the other chunks: type and payload
-    """
-
-    fields: tuple[bytes, ...]
-    payload: bytes
-    extras: tuple[tuple[bytes, bytes], ...]
-
-    @classmethod
-    def take(cls, data: bytes) -> "File":
-        """Of a sound file."""
-        rest = data[len(SIGNATURE) :]
-        header, rest = _sized(rest)
-        payload, rest = _sized(rest[CRC_BYTES + 1 :])
-        extras = []
-        while len(rest) > 2 * CRC_BYTES:  # of the chunk before, and of the contents
-            kind = rest[CRC_BYTES : CRC_BYTES + 1]
-            extra, rest = _sized(rest[CRC_BYTES + 1 :])
-            extras.append((kind, extra))
-        name = 1 + header[0]
-        fields, header = [header[:name]], header[name:]
-        for length in (None, 4, None, None, 1, None, None):  # None: a varint
-            length = length or _varint_bytes(header)
-            fields.append(header[:length])
-            header = header[length:]
-        return cls(tuple(fields), payload, tuple(extras))
-
-    def seal(self) -> bytes:
-        return sealed(self.bare())
-
-    def bare(self) -> bytes:
-        """Without its checksums."""
-        header = b"".join(self.fields)
-        chunks = ((LATENTS, self.payload), *self.extras)
-        body = b"".join(kind + varint(len(payload)) + payload for kind, payload in chunks)
-        return SIGNATURE + varint(len(header)) + header + body
-
-
-def varint(value: int) -> bytes:
-    low, rest = value & 0x7F, value >> 7
-    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
-
-
-def number(field: bytes) -> int:
-    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(field))
-
-
-def _varint_bytes(data: bytes) -> int:
-    return next((i + 1 for i, byte in enumerate(data[:9]) if byte < 0x80), len(data))
-
-
-def _sized(data: bytes) -> tuple[bytes, bytes]:
-    """What a length and its bytes hold, and what follows."""
-    start = _varint_bytes(data)
-    end = start + number(data[:start])
-    return data[start:end], data[end:]
-
-
-def crc32(data: bytes) -> bytes:
-    return zlib.crc32(data).to_bytes(CRC_BYTES, "little")
-
-
-def sealed(bare: bytes) -> bytes:
-    """Checksums wherever a reader that believes every length will look for one."""
-    result, at = b"", 0
-    while at < len(bare):
-        before_length = 1 if at else len(SIGNATURE)  # a chunk's type, or the signature
-        _, rest = _sized(bare[at + before_length :])
-        end = len(bare) - len(rest)
-        result += bare[at:end] + crc32(bare[at:end])
-        at = end
-    return result + crc32(bare)
-
-
-# Damage: each takes bytes and the like of another file
-
-
-def flip(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    damaged = bytearray(data)
-    for _ in range(dice.choice((1, 1, 2, 3, 8)) if data else 0):
-        bit = dice.randrange(8 * len(damaged))
-        damaged[bit // 8] ^= 1 << bit % 8
-    return bytes(damaged)
-
-
-def truncate(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    return data[: dice.randint(0, max(len(data) - 1, 0))]
-
-
-def splice(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    here = dice.randint(0, len(data))
-    there = here if dice.random() < 0.5 else dice.randint(0, len(other))
-    return data[:here] + other[there:]
-
-
-def insert(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    at = dice.randint(0, len(data))
-    return data[:at] + dice.randbytes(dice.choice((1, 1, 2, 4, 8, 300))) + data[at:]
-
-
-def delete(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    at, count = dice.randint(0, len(data)), dice.choice((1, 1, 2, 4, 8, 100))
-    return data[:at] + data[at + count :]
-
-
-def duplicate(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    start, end = sorted(dice.choices(range(len(data) + 1), k=2))
-    return data[:end] + data[start:end] + data[end:]
-
-
-def noise(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    kept = dice.choice((0, 4, 8, len(data) // 2))
-    return data[:kept] + dice.randbytes(dice.randint(0, 2 * len(data) + 8))
-
-
-Damage = Callable[[bytes, bytes, random.Random], bytes]
-DAMAGES: dict[str, Damage] = {
-    damage.__name__: damage for damage in (flip, truncate, splice, insert, delete, duplicate, noise)
-}
-KINDS = (*DAMAGES, "header")
-ODD_NUMBERS = (
-    *(0, 1, 2, 3, 7, 16, 33, 48, 63, 64, 65, 70, 127, 128, 500, 800, 1000, 1600, 1601, 4096),
-    *(15_625, 65_535, 10**6, 10**6 + 1, 2**24, 2**24 + 1, 2**31, 2**32, 2**62, 2**63, 2**70),
-)
-
-
-# As many pixels as are allowed, but more once they are padded.
-ODD_SIZES_PX = (10**6, 1), (1, 10**6), (10**3, 10**3), (15_625, 64), (64, 15_625), (2, 5 * 10**5)
-
-
-def edit_header(file: File, dice: random.Random) -> File:
-    """One to three fields get another value, which the format may or may not allow."""
-    fields = list(file.fields)
-    codec, generation, fingerprint, width, height, colour, step, chunks = range(len(fields))
-    often = [width, height, step] * 4
-    for _ in range(dice.choice((1, 1, 2, 3))):
-        field = dice.choice((codec, generation, fingerprint, colour, chunks, *often))
-        if field == codec:
-            name = dice.choice((b"swift", b"swift2", b"", b"../../x", b"\xff\xfe", b"a" * 200))
-            fields[codec] = bytes([len(name)]) + name
-        elif field == fingerprint:
-            fields[fingerprint] = dice.randbytes(4)
-        elif field == colour:
-            fields[colour] = bytes([dice.choice((0, 1, 1, 2, 255))])
-        elif field == chunks:
-            fields[chunks] = varint(dice.choice((0, 1, 2, 3, 10, 18, 2**62 + 2, 2**63 + 2)))
-        else:
-            fields[field] = varint(dice.choice((*ODD_NUMBERS, dice.randint(1, 300))))
-    if dice.random() < 0.1:
-        fields[width], fields[height] = map(varint, dice.choice(ODD_SIZES_PX))
-    return replace(file, fields=tuple(fields))
-
-
-def damaged(data: bytes, other: bytes, kind: str, dice: random.Random) -> bytes:
-    """A file whose checksums are the old ones, or what became of them."""
-    if kind in DAMAGES:
-        return DAMAGES[kind](data, other, dice)
-    return edit_header(File.take(data), dice).seal()[:-CRC_BYTES] + data[-CRC_BYTES:]
-
-
-def resealed(data: bytes, other: bytes, kind: str, dice: random.Random) -> bytes:
-    """A file whose checksums are all right, but for that of the symbols."""
-    file, another = File.take(data), File.take(other)
-    if kind not in DAMAGES:
-        return edit_header(file, dice).seal()
-    damage = DAMAGES[kind]
-    parts = ("all", "header", "payload", "words", "words")
-    match dice.choice((*parts, "extra", "extra") if file.extras else parts):
-        case "all":
-            return sealed(damage(file.bare(), another.bare(), dice))
-        case "header":
-            header = damage(b"".join(file.fields), b"".join(another.fields), dice)
-            return replace(file, fields=(header,)).seal()
-        case "payload":
-            return replace(file, payload=damage(file.payload, another.payload, dice)).seal()
-        case "extra":
-            return damage_extra(file, damage, dice).seal()
-    words = damage(file.payload[CRC_BYTES:], another.payload[CRC_BYTES:], dice)
-    return replace(file, payload=file.payload[:CRC_BYTES] + words).seal()
-
-
-def damage_extra(file: File, damage: Damage, dice: random.Random) -> File:
-    """Alpha, ICC profile, EXIF, XMP or bit depth is another one than was written."""
-    extras = list(file.extras)
-    at = dice.randrange(len(extras))
-    kind, payload = extras[at]
-    extras[at] = kind, damage(payload, dice.choice(extras)[1], dice)
-    return replace(file, extras=tuple(extras))
-
-
-# What must hold
 
 
 class Memory:

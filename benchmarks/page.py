@@ -1,8 +1,8 @@
 """docs/benchmarks.md: our codec beside every peer, measured in one run, and beside the published.
 
     python benchmarks/page.py --pictures $CORELIC_DATA/kodak
-    python benchmarks/page.py --pictures $CORELIC_DATA/kodak --codecs swift,jpeg \\
-        --kept benchmarks/results/kodak-zoo --kept benchmarks/results/kodak-peers
+    python benchmarks/page.py --pictures $CORELIC_DATA/kodak --codecs c3m,jpeg \\
+        --kept benchmarks/results/kodak-later --kept benchmarks/results/kodak-peers
 
 Goes on with build/kodak-bench where it was interrupted, makes the report there, and writes the page
 from what it finds. All figures on the page come from runs; nothing is typed in. With --kept, codecs

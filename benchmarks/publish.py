@@ -5,7 +5,7 @@ results/speed-NAME.json ─┤
 weights/NAME.safetensors ┴─► weights/NAME.md, the model card
 
 python benchmarks/publish.py swift-1
-python benchmarks/publish.py c3m_small-1 --bench benchmarks/results/kodak-zoo
+python benchmarks/publish.py swift-3 --bench benchmarks/results/kodak-later
 
 With --bench the figures are those of a run of `corelic bench`, which looks at files alone.
 """
@@ -19,6 +19,7 @@ from typing import Any
 
 from corelic.codecs import store
 from corelic.codecs.registry import find_spec
+from corelic.eval import published
 from corelic.jobs import atomic_write
 
 ROOT = Path(__file__).parents[1]
@@ -55,10 +56,14 @@ def of_bench(folder: Path, name: str) -> dict[str, Any]:
     """A curve of `corelic bench`, as benchmarks/kodak.py has it; files are in it, estimates not."""
     curve = json.loads((folder / "curves" / f"{name}.json").read_text())
     run = json.loads((folder / "run.json").read_text())
-    rows = [row for row in run["bd_rates"] if row["curve"] == name and row["rate"]]
+    rates = [
+        {**row["rate"], "metric": row["metric"], "anchor": published.find(row["anchor"]).name}
+        for row in run["bd_rates"]
+        if row["curve"] == name and row["rate"]
+    ]
     return {
         **curve,
-        "bd_rates": [{**row["rate"], "metric": row["metric"], "anchor": "VTM"} for row in rows],
+        "bd_rates": rates,
         "pictures": [{"picture": picture} for picture in curve["meta"]["pictures"]],
     }
 

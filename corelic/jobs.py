@@ -1,11 +1,11 @@
-"""Many files: what is read, where the result goes, how far the work is, what failed.
+"""Many files: what is read, where the result goes, what failed.
 
     sources ─► plan ─► [Job, Job, …] ─► run ─► results, failures by name
                 │                        │
                 └ refuses clashes        └ goes on past a bad file, shows progress on a terminal
 
 `corelic.tree` plans folders, `corelic.workers` does the work in several processes, `corelic.disk`
-reads and writes one file.
+reads and writes one file, `corelic.console` shows it.
 """
 
 import os
@@ -19,24 +19,9 @@ from glob import glob, has_magic
 from operator import itemgetter
 from pathlib import Path
 from stat import S_ISREG
-from threading import Timer
 from typing import Generic, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
-from rich.text import Text
-
+from corelic.console import printable, progress_bar, show_error
 from corelic.disk import atomic_write as atomic_write  # for those who know them from here
 from corelic.disk import check_output, make_folder, why
 from corelic.disk import read_file as read_file
@@ -189,7 +174,7 @@ def run(
     results: dict[int, Result] = {}
     failed: dict[int, Failure] = {}
     skipped: list[Job] = []
-    with _progress(len(jobs)) as (progress, task):
+    with progress_bar(len(jobs)) as (progress, task):
 
         def fail(number: int, failure: Failure) -> None:
             failed[number] = failure
@@ -243,22 +228,6 @@ def _reported_to(show: Callable[[int, int], None]) -> Iterator[None]:
         yield
     finally:
         _report.reset(token)
-
-
-def printable(text: str) -> str:
-    """One line without control characters: a file's name or contents never drive the terminal."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
-
-
-def show_error(message: str, console: Console) -> None:
-    console.print(Text(f"error: {printable(message)}", style="red"), soft_wrap=True)
-
-
-def show_warning(message: str, console: Console) -> None:
-    console.print(Text(f"warning: {printable(message)}", style="yellow"), soft_wrap=True)
 
 
 _Numbered = tuple[int, Job]
@@ -316,37 +285,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
             if S_ISREG(found.st_mode):
                 return found.st_dev, found.st_ino
     return None
-
-
-class _Rate(ProgressColumn):
-    """Files a second, lately."""
-
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.1f} files/s")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[tuple[Progress, TaskID]]:
-    """On standard error, if that is a terminal, and after a second: a shorter bar flickers."""
-    name = Column(no_wrap=True, overflow="ellipsis", max_width=40)
-    columns: list[ProgressColumn] = [
-        TextColumn("{task.description}", markup=False, table_column=name),
-        BarColumn(),
-        TimeElapsedColumn(),
-    ]
-    if total > 1:
-        failed = TextColumn("{task.fields[failed]} failed")
-        columns += [MofNCompleteColumn(), failed, _Rate(), TimeRemainingColumn()]
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task("", total=total if total > 1 else None, failed=0)
-    if not progress.console.is_interactive:
-        yield progress, task
-        return
-    start = Timer(1, progress.start)
-    start.start()
-    try:
-        yield progress, task
-    finally:
-        start.cancel()
-        start.join()
-        progress.stop()

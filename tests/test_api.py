@@ -53,9 +53,9 @@ def test_bytes_of_any_kind_are_a_file(kind: Callable[[bytes], Any], png: bytes) 
 
 def test_what_is_no_picture_is_a_sentence() -> None:
     with pytest.raises(PictureError, match=r"numpy\.ndarray; give a path"):
-        corelic.encode(np.zeros((8, 8, 3), np.uint8), codec=TINY)  # type: ignore[arg-type]
+        corelic.encode(np.zeros((8, 8, 3), np.uint8), codec=TINY)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(PictureError, match="is a NoneType; give a path"):
-        corelic.encode(None, codec="jpeg")  # type: ignore[arg-type]
+        corelic.encode(None, codec="jpeg")  # type: ignore[arg-type]  # on purpose
     for data, reason in ((b"", "is empty"), (b"a shopping list", "not a picture")):
         with pytest.raises(PictureError, match=f"^the data: .*{reason}"):
             corelic.encode(data, codec=TINY)

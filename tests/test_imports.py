@@ -8,7 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "corelic"
 ROOMS = ["entropy", "codecs", "api", "eval", "attacks", "training", "cli"]  # each above the last
-SERVANTS = {"media", "errors", "jobs", "tree", "workers", "disk"}  # for all rooms; they import none
+# For all rooms; they import none.
+SERVANTS = {"media", "errors", "jobs", "tree", "workers", "console", "disk"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

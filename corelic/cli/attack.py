@@ -13,8 +13,9 @@ from typer import Argument, BadParameter, Option
 
 import corelic
 from corelic.cli import options
+from corelic.console import printable
 from corelic.disk import check_output, make_folder
-from corelic.jobs import Job, plan, printable, report, run
+from corelic.jobs import Job, plan, report, run
 
 if TYPE_CHECKING:
     from rich.table import Table

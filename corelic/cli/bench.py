@@ -12,7 +12,8 @@ from typer import Argument, BadParameter, Option
 
 import corelic
 from corelic.cli import options
-from corelic.jobs import JobsFailedError, show_error
+from corelic.console import show_error
+from corelic.jobs import JobsFailedError
 
 if TYPE_CHECKING:
     from corelic.eval.results import Results

@@ -12,7 +12,8 @@ import corelic
 from corelic.cli import options
 from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
-from corelic.jobs import STREAM, Job, plan, printable, report, run
+from corelic.console import printable
+from corelic.jobs import STREAM, Job, plan, report, run
 from corelic.media import picture_bytes
 from corelic.tree import plan_tree
 

@@ -13,7 +13,8 @@ from corelic.cli import options
 from corelic.cli.folders import run_tree
 from corelic.cli.show import print_json
 from corelic.codecs.limits import DEFAULT_QUALITY
-from corelic.jobs import STREAM, Job, plan, printable, report, run
+from corelic.console import printable
+from corelic.jobs import STREAM, Job, plan, report, run
 from corelic.media.outline import picture_suffixes
 from corelic.tree import plan_tree
 

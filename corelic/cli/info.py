@@ -9,7 +9,8 @@ from typer import Argument
 import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
-from corelic.jobs import Job, inspect, printable, run
+from corelic.console import printable
+from corelic.jobs import Job, inspect, run
 
 
 def info(

@@ -32,8 +32,8 @@ from corelic.cli import (
     robustness,
     train,
 )
+from corelic.console import show_error, show_warning
 from corelic.errors import CorelicError, PictureWarning
-from corelic.jobs import show_error, show_warning
 
 GARBAGE_LOOKED_FOR = (
     50_000  # every so many new objects; Python's 700 suit programs with few imports

@@ -11,7 +11,8 @@ from rich.table import Table
 from typer import Argument, BadParameter, Option
 
 import corelic
-from corelic.jobs import JobsFailedError, show_error
+from corelic.console import show_error
+from corelic.jobs import JobsFailedError
 
 if TYPE_CHECKING:
     from corelic.attacks.findings import Finding, Point

@@ -14,8 +14,8 @@ from typer import Argument, Option
 
 from corelic.cli import options
 from corelic.cli.show import print_json
+from corelic.console import show_warning
 from corelic.errors import OutputError
-from corelic.jobs import show_warning
 
 if TYPE_CHECKING:
     from corelic.training.trainer import Progress

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from PIL import Image, features
 
 from corelic.codecs.base import CodecFacts, ImageCodec
-from corelic.codecs.files import check_size
+from corelic.codecs.files import check_size, memory_for
 from corelic.codecs.jxl_size import jxl_size
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.entropy.container import MAX_PIXELS
@@ -26,6 +26,7 @@ from corelic.errors import (
     CorelicError,
     ForeignFileError,
     MissingPartError,
+    OutOfMemoryError,
     PeerError,
     QualityError,
 )
@@ -79,6 +80,8 @@ class PillowCodec(ClassicalCodec):
         described = save_options(image, self.kind)
         try:
             image.save(file, self.kind, **self.settings(quality, picture), **described)
+        except MemoryError as error:
+            raise OutOfMemoryError(*image.size) from error
         except Exception as error:  # each plug-in has its own way to refuse
             reason = f"it refuses the picture ({error})"
             if described:
@@ -94,7 +97,7 @@ class PillowCodec(ClassicalCodec):
         """
         self.load()
         try:
-            with self._opened(data, max_pixels) as image:
+            with self._opened(data, max_pixels) as image, memory_for(*image.size):
                 image.load()  # damage shows here; what is said later is about a sound file
                 return Picture.from_image(image)
         except CorelicError:

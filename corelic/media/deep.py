@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import putchunk
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
-from corelic.errors import PictureError
+from corelic.errors import OutOfMemoryError, PictureError
 from corelic.media.picture import Picture, Samples
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def read_deep(image: Image.Image, name: str) -> Samples:
     fp.seek(position)
     try:
         samples = _samples(_frame(data, _DECODERS[image.format or ""]))
+    except MemoryError as error:
+        raise OutOfMemoryError(*image.size) from error
     except Exception as error:  # FFmpeg's, and KeyError of what is not in the tables
         reason = f"has more than 8 bits a sample in a form that is not supported ({error})"
         raise PictureError(name, f"{reason}; convert it to a 16-bit PNG") from error

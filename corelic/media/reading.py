@@ -23,7 +23,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from corelic.disk import read_file
-from corelic.errors import CorelicError, PictureError, PictureWarning
+from corelic.errors import CorelicError, OutOfMemoryError, PictureError, PictureWarning
 from corelic.media.deep import check_deep, is_deep, read_deep
 from corelic.media.metadata import UPRIGHT, metadata_of, orientation_of, turn
 from corelic.media.picture import Picture, Samples
@@ -130,6 +130,8 @@ def load_image(image: Image.Image, name: str) -> None:
         image.load()
     except CorelicError:  # of a .clc file, through our plug-in
         raise
+    except MemoryError as error:  # of a sound picture as well: nothing says that it is damaged
+        raise OutOfMemoryError(*image.size) from error
     except Exception as error:
         raise _undecodable(name, error) from error
 
@@ -158,6 +160,8 @@ def from_image(image: Image.Image, name: str) -> Picture:
         metadata = metadata_of(image, turned)
     except CorelicError:
         raise
+    except MemoryError as error:
+        raise OutOfMemoryError(*image.size) from error
     except Exception as error:
         raise _undecodable(name, error) from error
     pixels = turn(planes.pixels, orientation)

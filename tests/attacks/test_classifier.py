@@ -102,7 +102,7 @@ def test_accuracy_counts() -> None:
 
     x = bars(9).floats()
     assert accuracy(torch.nn.Identity(), torch.eye(3), torch.arange(3)) == 1
-    assert accuracy(guess, x, bars(9).labels, batch=4) == 1 / 3  # type: ignore[arg-type]
+    assert accuracy(guess, x, bars(9).labels, batch=4) == 1 / 3  # type: ignore[arg-type]  # a stand-in
 
 
 def test_a_classifier_comes_back_from_its_file(trained: Classifier, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Program:
         written = {}
         for name in ("stdout", "stderr"):
             streams[name].flush()
-            written[name] = streams[name].buffer.getvalue()  # type: ignore[attr-defined]
+            written[name] = streams[name].buffer.getvalue()  # type: ignore[attr-defined]  # a text wrapper has one
         exit_code = ended.value.code or 0
         assert isinstance(exit_code, int)
         return Ran(exit_code, written["stdout"], written["stderr"].decode())

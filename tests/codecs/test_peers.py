@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, ImageFile
 
 import corelic
 from corelic.codecs import api, colour, external, peers
@@ -18,6 +18,7 @@ from corelic.codecs.base import ImageCodec
 from corelic.errors import (
     ForeignFileError,
     MissingPartError,
+    OutOfMemoryError,
     PeerError,
     PictureError,
     PictureWarning,
@@ -229,6 +230,21 @@ def test_pillow_refuses_what_is_enormous_in_our_words(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(PictureError, match="enormous"):
         corelic.decode(data, codec="jpeg")
+
+
+def test_no_memory_is_no_damage(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = opened("jpeg")
+    data = codec.encode(picture, 50)
+
+    def fail(*given: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(OutOfMemoryError):
+        codec.decode(data)
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OutOfMemoryError):
+        codec.encode(picture, 50)
 
 
 def test_an_animation_is_sound_and_refused() -> None:

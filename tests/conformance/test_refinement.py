@@ -104,6 +104,6 @@ def test_what_a_context_refines_learns(leaning: FileCodec) -> None:
     codec.context = Leaning(codec.context)
     weight = torch.ones((), requires_grad=True)
     sound = codec.context.refine
-    codec.context.refine = lambda *given: sound(*given) * weight  # type: ignore[method-assign]
+    codec.context.refine = lambda *given: sound(*given) * weight  # type: ignore[method-assign]  # this one alone
     codec(tiny.crops(0, 1, 64), torch.tensor([60.0])).x_hat.square().sum().backward()
     assert weight.grad is not None and weight.grad.abs() > 0

@@ -169,7 +169,7 @@ def test_a_budget_too_small_is_refused_and_the_least_one_named() -> None:
         codec.decode(bomb, memory_bytes=10**8)
 
 
-class Everywhere(type(tiny.TINY.transform)):  # type: ignore[misc]
+class Everywhere(type(tiny.TINY.transform)):  # type: ignore[misc]  # whichever class it is
     halo_px = None
 
 

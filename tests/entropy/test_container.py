@@ -2,6 +2,7 @@ import dataclasses
 import itertools
 import re
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -195,10 +196,10 @@ def test_another_kind_of_file_is_not_ours(foreign: bytes) -> None:
 
 @pytest.mark.parametrize("version", [0, 2, 255])
 @pytest.mark.parametrize("read", [container.read, container.read_header])
-def test_other_versions_are_refused(version: int, read: object) -> None:
+def test_other_versions_are_refused(version: int, read: Callable[[bytes], object]) -> None:
     other = FILE[:6] + bytes([version]) + FILE[7:]
     with pytest.raises(UnsupportedVersionError) as caught:
-        read(other)  # type: ignore[operator]
+        read(other)
     assert (caught.value.found, caught.value.newest) == (version, 1)
 
 

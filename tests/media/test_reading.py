@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from corelic import media
-from corelic.errors import CorelicError, PictureError, PictureWarning
-from corelic.media import Picture
+from corelic.errors import CorelicError, OutOfMemoryError, PictureError, PictureWarning
+from corelic.media import Picture, deep, reading
 from tests.media.files import deep_png, deep_sgi, file_bytes, grey_tiff
 
 
@@ -318,6 +318,25 @@ def test_half_a_file_is_refused(photo: Image.Image, format: str) -> None:
     for length in (1, 10, len(whole) // 2):
         with pytest.raises(PictureError):
             media.read_picture(whole[:length])
+
+
+def test_no_memory_is_no_damage(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the picture itself, of its samples, and of 16 bits, which another decoder reads."""
+    of_16_bits = deep_png(np.full((*photo.size[::-1], 3), 700, np.uint16))
+    whole = file_bytes(photo, "PNG")
+
+    def fail(*given: object, **options: object) -> None:
+        raise MemoryError
+
+    for owner, name, data in (
+        (ImageFile.ImageFile, "load", whole),
+        (reading, "_planes", whole),
+        (deep, "_frame", of_16_bits),
+    ):
+        with monkeypatch.context() as patched, pytest.raises(OutOfMemoryError) as caught:
+            patched.setattr(owner, name, fail)
+            media.read_picture(data)
+        assert (caught.value.width_px, caught.value.height_px) == photo.size
 
 
 def test_bad_paths_are_named(tmp_path: Path) -> None:

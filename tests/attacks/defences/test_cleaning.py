@@ -1,6 +1,7 @@
 """What holds of every defence that changes the picture before the codec, and of each one alone."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -264,9 +265,9 @@ def test_shot_noise_has_the_variance_of_light() -> None:
         (lambda: ShiftResampling(-1), "0 to 4"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make: object, said: str) -> None:
+def test_what_makes_no_sense_is_refused(make: Callable[[], object], said: str) -> None:
     with pytest.raises(AttackError, match=said):
-        make()  # type: ignore[operator]
+        make()
 
 
 def test_the_gradient_of_rounding_is_the_identitys(x: Tensor) -> None:

@@ -1,0 +1,26 @@
+"""Model cards from benchmarks/publish.py: the two sources of figures say the same."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_a_run_of_bench_gives_the_figures_of_kodak() -> None:
+    publish = runpy.run_path(str(BENCHMARKS / "publish.py"), run_name="publish")
+    folder = BENCHMARKS / "results" / "kodak-later"
+    [name] = (path.stem for path in (folder / "curves").glob("swift-*.json"))
+    kodak = json.loads((BENCHMARKS / "results" / f"kodak-{name}.json").read_text())
+    bench = publish["of_bench"](folder, name)
+    table = publish["rate_distortion_table"]
+    assert table(bench) == table(kodak)
+    for metric in ("psnr", "ms-ssim"):
+        ours, theirs = (publish["bd_rate"](one, metric) for one in (bench, kodak))
+        assert ours["anchor"] == theirs["anchor"]
+        assert ours["percent"] == pytest.approx(theirs["percent"], abs=0.01)
+    assert publish["kodak_sentence"](bench) == publish["kodak_sentence"](kodak)
+    # Files alone do not tell what the grid costs.
+    assert publish["parsing_sentence"](bench) == publish["NOT_COMPARED"]
