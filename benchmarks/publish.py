@@ -20,6 +20,7 @@ from typing import Any
 from corelic.codecs import store
 from corelic.codecs.registry import find_spec
 from corelic.eval import published
+from corelic.eval.results import slug
 from corelic.jobs import atomic_write
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def bd_rate(kodak: dict[str, Any], metric: str = "psnr") -> dict[str, Any]:
 
 def of_bench(folder: Path, name: str) -> dict[str, Any]:
     """A curve of `corelic bench`, as benchmarks/kodak.py has it; files are in it, estimates not."""
-    curve = json.loads((folder / "curves" / f"{name}.json").read_text())
+    curve = json.loads((folder / "curves" / f"{slug(name)}.json").read_text())
     run = json.loads((folder / "run.json").read_text())
     rates = [
         {**row["rate"], "metric": row["metric"], "anchor": published.find(row["anchor"]).name}

@@ -55,6 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="small", help="default: %(default)s")
     parser.add_argument("--codecs", default="swift", help="learned ones, as in swift,c3m")
     parser.add_argument("--control", default="jpeg", help="classical codec (%(default)s)")
+    parser.add_argument("--hardened", type=Path, help="weights of the first codec, fine-tuned")
     parser.add_argument(
         "--only", choices=SECTIONS, action="append", help="a section; again for more"
     )
@@ -84,7 +85,7 @@ def main() -> int:
     codecs = tuple(open_image_codec(name, "cpu").facts.name for name in given.codecs.split(","))
     asked = {"size": given.size, "codecs": list(codecs), "control": given.control}
     machines = machines_before(folder, asked)
-    study = Study(SIZES[given.size], codecs, given.control, folder)
+    study = Study(SIZES[given.size], codecs, given.control, folder, given.hardened)
     sections = [SECTIONS[name] for name in given.only or SECTIONS]
     waiting = [
         cell

@@ -66,7 +66,7 @@ def page(study: Study) -> str:
         "## Black box\n",
         f"Crops of {SIDE_PX} px, L∞ 8/255; every query writes and decodes a real file. Random "
         "search keeps the best of as many draws of noise: what it lacks is what the others know. "
-        "A learned codec takes a hundred times as long for a query; `--size full` has it.\n",
+        "A learned codec takes a hundred times as long for a query.\n",
         markdown(("victim", "aim", "search", "queries", "crops", "output", "bytes"), lines),
     ]
     return "\n".join(text)

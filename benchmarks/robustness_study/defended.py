@@ -16,27 +16,37 @@ from corelic.attacks.evaluation.figures import from_json, to_json
 from corelic.attacks.modifiers import Expectation, Modifier
 from corelic.attacks.objectives import Distortion
 from corelic.attacks.optimisers import PGD
+from corelic.attacks.victim import Victim
 from corelic.media import Picture
 from corelic.training.data import read_pictures
 from robustness_study.study import SEED, Cell, Study, db, markdown, middle
 
 DRAWS = 3  # of EOT
-CROPS = 2
 STRANGERS, STRANGERS_PX = 12, 512  # enough that latents have been nearly everywhere
-NONE = "none"
+NONE, FINE_TUNED = "none", "fine-tuned"
 
 
-def names() -> list[str]:
-    """Those that need nothing to be trained first."""
-    return [NONE] + [
-        name for name, one in DEFENCES.items() if all(value for value in one.parameters.values())
-    ]
+def names(study: Study) -> list[str]:
+    found = [NONE, *DEFENCES]
+    if study.hardened or study.measured(f"defences/{FINE_TUNED}"):
+        found.append(FINE_TUNED)
+    return found
+
+
+def behind(study: Study, name: str, plain: Victim) -> Victim:
+    if name == NONE:
+        return plain
+    if name == FINE_TUNED:
+        if study.hardened is None:
+            raise SystemExit("error: give --hardened the weights that were fine-tuned")
+        return study.victim(str(study.hardened), study.middle_quality)
+    return defend(plain, name, strangers(study))
 
 
 def run(study: Study, name: str) -> dict[str, Any]:
-    crops = study.crops[:CROPS]
+    crops = study.crops
     plain = study.victim(study.codecs[0], study.middle_quality)
-    victim = plain if name == NONE else defend(plain, name, strangers(study))
+    victim = behind(study, name, plain)
     modifiers: list[Modifier] = [Expectation(DRAWS)] if victim.stochastic else []
     adaptive = PGD(victim, **common(study), modifiers=modifiers)
     side, plain_side = study.side(victim, crops), study.side(plain, crops)
@@ -74,12 +84,12 @@ def strangers(study: Study) -> list[Picture]:
 
 
 def cells(study: Study) -> list[Cell]:
-    return [Cell(f"defences/{name}", partial(run, study, name)) for name in names()]
+    return [Cell(f"defences/{name}", partial(run, study, name)) for name in names(study)]
 
 
 def page(study: Study) -> str:
     lines = []
-    for name in names():
+    for name in names(study):
         found = study.measured(f"defences/{name}")
         if found is None:
             continue
@@ -108,7 +118,7 @@ def page(study: Study) -> str:
     )
     text = [
         "## Defences\n",
-        f"{study.codecs[0]} at {study.middle_quality}, {CROPS} crops, distortion, ε 8/255, "
+        f"{study.codecs[0]} at {study.middle_quality}, {study.size.crops} crops, distortion, ε 8/255, "
         f"PGD-{study.size.short_steps}. The blind attacker does not know of the defence and "
         "attacks the codec; the adaptive one goes through it (BPDA where it has no gradient, EOT "
         f"over {DRAWS} draws where it draws lots). *Output* is the PSNR between what the defended "
@@ -116,7 +126,11 @@ def page(study: Study) -> str:
         "columns are what the defence costs when nobody attacks; a defence that blurs looks robust "
         "and has paid for it there. Where a row is that of none, the defence was never used: on "
         "such crops the other of two ways always costs more, as random geometry alone shows. "
-        f"Latent clipping has its ranges from {STRANGERS} training photographs.\n",
+        f"Latent clipping has its ranges from {STRANGERS} training photographs. The networks of "
+        "purifier and irad ship; they learned from attacks on the codec that "
+        "`benchmarks/harden.py` stored, and so did the weights of the row fine-tuned, by "
+        "`recipes/swift-hardened.yaml` (docs/defences.md): there the adaptive attacker has their "
+        "gradients, and the blind one those of the codec that ships.\n",
         markdown(header, lines),
     ]
     return "\n".join(text)

@@ -50,7 +50,7 @@ class Size:
 
 SIZES = {
     "quick": Size(2, 64, 4, 2, (20, 80), 2, 6, 26, 52, 8),
-    "small": Size(2, 128, 40, 10, (20, 50, 80), 10, 48, None, 2000, 20),
+    "small": Size(3, 128, 40, 10, (20, 50, 80), 12, 60, 2000, 2000, 40),
     "full": Size(24, 256, 40, 40, (20, 50, 80), 24, 240, 2000, 2000, 500),
 }
 
@@ -65,12 +65,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """codecs: learned ones, by name; control: the classical one beside them."""
+    """codecs    learned ones, by name
+    control   the classical one beside them
+    hardened  weights of the first codec, fine-tuned on stored attacks, if any
+    """
 
     size: Size
     codecs: tuple[str, ...]
     control: str
     folder: Path  # of what was measured
+    hardened: Path | None = None
 
     @cached_property
     def data(self) -> Path:

@@ -32,12 +32,14 @@ from corelic.attacks.victim import Victim
 from corelic.media import Picture
 
 Given = dict[str, str]
+SHIPPED = "shipped"  # of weights: those that come with us, of benchmarks/harden.py
+FOLDER = Path(__file__).parents[1] / "weights"
 Make = Callable[[Victim, Sequence[Picture], Given], Defence]
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """parameters  by name, with what each is when it is not given; "" must be given
+    """parameters  by name, with what each is when it is not given
     make        from the victim, clean pictures, and the parameters as text"""
 
     summary: str
@@ -104,13 +106,15 @@ DEFENCES: dict[str, Named] = {
     ),
     "purifier": Named(
         "a trained denoiser (CDD-RED)",
-        lambda victim, clean, given: Purifier(load_network(PurifierNet, Path(given["weights"]))),
-        {"weights": ""},
+        lambda victim, clean, given: Purifier(
+            load_network(PurifierNet, _weights("purifier", given["weights"]))
+        ),
+        {"weights": SHIPPED},
     ),
     "irad": Named(
         "learned resampling (IRAD)",
-        lambda victim, clean, given: Irad(load_network(IradNet, Path(given["weights"]))),
-        {"weights": ""},
+        lambda victim, clean, given: Irad(load_network(IradNet, _weights("irad", given["weights"]))),
+        {"weights": SHIPPED},
     ),
 }
 
@@ -123,6 +127,10 @@ def defend(victim: Victim, names: str, clean: Sequence[Picture] = ()) -> Victim:
     AttackError for an unknown name or parameter, or a value that it cannot have.
     """
     return defended(victim, *(_named(name, victim, clean) for name in names.split("+")))
+
+
+def _weights(name: str, given: str) -> Path:
+    return FOLDER / f"{name}.safetensors" if given == SHIPPED else Path(given)
 
 
 def _named(name: str, victim: Victim, clean: Sequence[Picture]) -> Defence:
