@@ -37,11 +37,6 @@ def kinds(study: Study) -> dict[str, Callable[..., Attack]]:
     }
 
 
-def qualities(study: Study) -> tuple[int, ...]:
-    """Those from the middle on, where the gap is small."""
-    return tuple(quality for quality in study.size.qualities if quality >= study.middle_quality)
-
-
 def run(study: Study, quality: int, kind: str) -> dict[str, Any]:
     victim = study.victim(study.codecs[0], quality)
     attack = kinds(study)[kind](
@@ -91,7 +86,7 @@ def name(quality: int, kind: str) -> str:
 
 
 def cells(study: Study) -> list[Cell]:
-    descending = tuple(reversed(qualities(study)))
+    descending = tuple(reversed(study.size.qualities))
     controls = [
         Cell(name(quality, CONTROL), partial(run_control, study, quality)) for quality in descending
     ]
@@ -104,7 +99,7 @@ def cells(study: Study) -> list[Cell]:
 
 def page(study: Study) -> str:
     lines = []
-    for quality in qualities(study):
+    for quality in study.size.qualities:
         rows = rows_of(study, study.codecs[0], quality, "distortion", LEVEL)
         if rows is None:
             continue
