@@ -113,7 +113,9 @@ DEFENCES: dict[str, Named] = {
     ),
     "irad": Named(
         "learned resampling (IRAD)",
-        lambda victim, clean, given: Irad(load_network(IradNet, _weights("irad", given["weights"]))),
+        lambda victim, clean, given: Irad(
+            load_network(IradNet, _weights("irad", given["weights"]))
+        ),
         {"weights": SHIPPED},
     ),
 }

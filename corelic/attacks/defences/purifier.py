@@ -2,14 +2,15 @@
 
     x' ─ 3×3 ─ … ─ 3×3 ─► estimated δ ;  D(x') = x' − δ        differentiable
 
-    loss = |D(x') − x|  +  w · |C(D(x')) − C(x)|  +  w · |C(x' − D(x') + x) − C(x')|
+    loss = |D(x') − x|²  +  w · |C(D(x')) − C(x)|²  +  w · |C(x' − D(x') + x) − C(x')|²
            as before       decodes as the clean one   the estimate, put on the clean picture,
                                                       does to the codec C what the attack did
 
 Gong et al., "Reverse Engineering of Imperceptible Adversarial Image Perturbations" (CDD-RED), ICLR
 2022. Ours differs: the codec stands in the classifier's place, so what is aligned are decoded
 pictures, not classes; half of what it sees is clean, so that clean pictures stay as they are; a few
-layers of a few channels, no batch norm; no copies by CutMix, for which the paper keeps those whose
+layers of a few channels, no batch norm; squares, because with magnitudes and clean pictures among
+what it sees, doing nothing is a plateau that it never left; no copies by CutMix, for which the paper keeps those whose
 class did not change.
 """
 
@@ -25,7 +26,7 @@ from corelic.attacks.defences.learning import Pairs, Schedule, decoded, fit, sil
 from corelic.attacks.victim import Victim
 
 # Of either alignment, beside the first term's 1. The paper's 0.025 belongs to cross entropies,
-# which are larger by orders of magnitude than differences of samples in [0, 1].
+# which are larger by orders of magnitude than squared differences of samples in [0, 1].
 ALIGNMENT = 0.5
 
 
@@ -91,8 +92,8 @@ def red_loss(network: nn.Module, victim: Victim, batch: Pairs, random: torch.Gen
         broken = decoded(victim, batch.attacked, random)
     restored = decoded(victim, purified.clamp(0, 1), random)
     transplanted = decoded(victim, (batch.clean + estimate).clamp(0, 1), random)
-    denoised = (purified - batch.clean).abs().mean()
-    untouched = network(batch.clean).abs().mean()
-    alignment = (restored - wanted).abs().mean() + (transplanted - broken).abs().mean()
+    denoised = (purified - batch.clean).square().mean()
+    untouched = network(batch.clean).square().mean()
+    alignment = (restored - wanted).square().mean() + (transplanted - broken).square().mean()
     total: Tensor = denoised + untouched + ALIGNMENT * alignment
     return total

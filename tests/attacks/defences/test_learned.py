@@ -66,7 +66,7 @@ def test_the_loss_is_its_three_terms() -> None:
     batch = Pairs(clean, clean + 0.1)
     for estimate in (0.0, 0.04, 0.1, 0.15):
         error = abs(0.1 - estimate)  # of the purified, and of the transplanted
-        expected = error + estimate + ALIGNMENT * 2 * error
+        expected = error**2 + estimate**2 + ALIGNMENT * 2 * error**2
         found = red_loss(Estimates(torch.tensor(estimate)), Transparent(), batch, draws())
         assert abs(found.item() - expected) < 1e-6
 
@@ -79,12 +79,13 @@ def test_both_alignments_reach_the_codec(tiny: LearnedVictim) -> None:
         found = red_loss(network, tiny, batch, draws())
         estimate = network(batch.attacked)
         purified = batch.attacked - estimate
-        expected = (purified - batch.clean).abs().mean() + network(batch.clean).abs().mean()
+        expected = (purified - batch.clean).square().mean()
+        expected += network(batch.clean).square().mean()
         wanted, broken, restored, moved = (
             decoded(tiny, x.clamp(0, 1), draws())
             for x in (batch.clean, batch.attacked, purified, batch.clean + estimate)
         )
-        aligned = (restored - wanted).abs().mean() + (moved - broken).abs().mean()
+        aligned = (restored - wanted).square().mean() + (moved - broken).square().mean()
     assert torch.isclose(found, expected + ALIGNMENT * aligned)
 
 
