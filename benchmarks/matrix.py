@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from rich.progress import track
@@ -40,7 +40,7 @@ from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
 from corelic.training.data import Crops
 from corelic.training.frozen import LatentCache, freeze_on_latents, train_on_latents
-from corelic.training.recipe import Loss, Optimiser, Recipe, Stage
+from corelic.training.recipe import Loss, Optimiser, Precision, Recipe, Stage
 from corelic.training.setup import Setup
 from corelic.training.trainer import Trainer, averaged_codec
 
@@ -51,8 +51,10 @@ BASELINE = "hyperprior_only"
 LOSS = Loss(pivot_lambda=0.012, exponent=0.6)
 QUALITIES = (10.0, 35.0, 60.0, 85.0)
 HYPER_CHANNELS = 64
-FIXED = ("channels", "transform_steps", "steps", "batch", "crop", "cached", "learning_rate")
-FIXED += ("data", "pictures", "limit", "centre")  # options that all rows must share
+FIXED = (  # options that all rows must share
+    *("channels", "transform_steps", "steps", "batch", "crop", "cached", "learning_rate"),
+    *("precision", "data", "pictures", "limit", "centre"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def trained_transform(spec: CodecSpec, given: argparse.Namespace, folder: Path) 
         stages=(Stage(steps=given.transform_steps, batch=given.batch, crop_px=given.crop),),
         optimiser=optimiser,
         loss=LOSS,
-        precision="bf16-mixed" if given.device == "cuda" else "32-true",
+        precision=given.precision,
     )
     trainer = Trainer(Setup(recipe, given.data), folder, device=given.device)
     for row in trainer.run():
@@ -233,6 +235,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--crop", type=int, default=256, help="side in pixels (%(default)s)")
     parser.add_argument("--cached", type=int, default=8192, help="crops of latents (%(default)s)")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--precision", choices=get_args(Precision), default="32-true")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "matrix")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "matrix.json")
@@ -279,6 +282,7 @@ def row_of(
                 seed=seed,
                 learning_rate=given.learning_rate,
                 loss=LOSS,
+                precision=given.precision,
             ),
             total=given.steps,
             description=label,

@@ -118,19 +118,19 @@ def page(study: Study) -> str:
     )
     text = [
         "## Defences\n",
-        f"{study.codecs[0]} at {study.middle_quality}, {study.size.crops} crops, distortion, ε 8/255, "
-        f"PGD-{study.size.short_steps}. The blind attacker does not know of the defence and "
-        "attacks the codec; the adaptive one goes through it (BPDA where it has no gradient, EOT "
-        f"over {DRAWS} draws where it draws lots). *Output* is the PSNR between what the defended "
-        "codec makes of the attacked and of the clean picture: higher is more robust. The last two "
-        "columns are what the defence costs when nobody attacks; a defence that blurs looks robust "
-        "and has paid for it there. Where a row is that of none, the defence was never used: on "
-        "such crops the other of two ways always costs more, as random geometry alone shows. "
-        f"Latent clipping has its ranges from {STRANGERS} training photographs. The networks of "
-        "purifier and irad ship; they learned from attacks on the codec that "
-        "`benchmarks/harden.py` stored, and so did the weights of the row fine-tuned, by "
-        "`recipes/swift-hardened.yaml` (docs/defences.md): there the adaptive attacker has their "
-        "gradients, and the blind one those of the codec that ships.\n",
+        f"{study.codecs[0]} at {study.middle_quality}, {study.size.crops} crops, distortion, "
+        f"ε 8/255, PGD-{study.size.short_steps}. The blind attacker does not know of the defence "
+        "and attacks the codec; the adaptive one goes through it (BPDA where it has no gradient, "
+        f"EOT over {DRAWS} draws where it draws lots). *Output* is the PSNR between what the "
+        "defended codec makes of the attacked and of the clean picture: higher is more robust. "
+        "The last two columns are what the defence costs when nobody attacks; a defence that "
+        "blurs looks robust and has paid for it there. Where a row is that of none, the defence "
+        "was never used: on such crops the other of two ways always costs more, as random "
+        f"geometry alone shows. Latent clipping has its ranges from {STRANGERS} training "
+        "photographs. The networks of purifier and irad ship; they learned from attacks on the "
+        "codec that `benchmarks/harden.py` stored, and so did the weights of the row fine-tuned, "
+        "by `recipes/swift-hardened.yaml` (docs/defences.md): there the adaptive attacker has "
+        "their gradients, and the blind one those of the codec that ships.\n",
         markdown(header, lines),
     ]
     return "\n".join(text)

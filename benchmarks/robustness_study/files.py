@@ -78,7 +78,10 @@ def page(study: Study) -> str:
         "### From files alone\n",
         "The first crop, saved as PNG, attacked by `corelic attack`, and the PNG that it wrote "
         "coded by `corelic encode`: bytes of that file, of the command's own report, and of the "
-        "table above.\n",
+        "table above. The first two must agree. The command computes with every core, the table "
+        "with the threads named on top: sums of gradients round otherwise, and an attack that "
+        "takes their signs may end elsewhere; that is how we read the rows whose last column "
+        "differs.\n",
         markdown(("codec, q", "attack", "encoded", "attack.json", "table"), lines),
     ]
     return "\n".join(text)

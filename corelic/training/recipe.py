@@ -30,6 +30,9 @@ def require(sound: bool, wanted: str) -> None:
         raise ValueError(f"it needs {wanted}")
 
 
+Precision = Literal["bf16-mixed", "32-true"]
+
+
 @dataclass(frozen=True)
 class Stage(Strict):
     """A stretch of the run with crops of one size."""
@@ -111,7 +114,7 @@ class Recipe(Strict):
     start: str | None = None
     attacked: Attacked | None = None
     scale_max: float = 1.0
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Precision = "bf16-mixed"
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
 """Learned resampling: the picture becomes a continuous one, and is read where a network says.
 
-    x' ─┬─ shift net ─► shifts, within a pixel ─┐
-        ├─ bicubic at p + shift(p) ◄────────────┤
-        └─ features ─ at p, with the shift ─────┴─ MLP ─► correction ─► + ─► x''   differentiable
+    x' ─┬─ detail ─┬─ shift net ─► shifts, within a pixel ─┐
+        │          └─ features at p, with the shift ───────┼─ MLP ─► correction ─► + ─► x''
+        └─ bicubic at p + shift(p) ◄───────────────────────┴───────────────────────┘  differentiable
 
 Cao et al., "IRAD: Implicit Representation-driven Image Resampling against Adversarial Attacks",
 ICLR 2024: an implicit representation (as in LIIF, arXiv:2012.09161) of the cleaned picture, and a
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from corelic.attacks.defences.base import Cleaning
-from corelic.attacks.defences.learning import Pairs, Schedule, decoded, fit, silent
+from corelic.attacks.defences.learning import Pairs, Schedule, decoded, detail, fit, silent
 from corelic.attacks.defences.shifts import resampled
 from corelic.attacks.victim import Victim
 
@@ -50,11 +50,11 @@ class IradNet(nn.Module):
 
     def shifts(self, x: Tensor) -> Tensor:
         """(N, 2, H, W) in pixels, within ±SHIFT_PX."""
-        return torch.tanh(self.aim(x - 0.5)) * SHIFT_PX
+        return torch.tanh(self.aim(detail(x))) * SHIFT_PX
 
     def read(self, x: Tensor, shifts_px: Tensor) -> Tensor:
         """The continuous picture at every pixel plus its shift."""
-        correction = self.correct(torch.cat([self.features(x - 0.5), shifts_px], dim=1))
+        correction = self.correct(torch.cat([self.features(detail(x)), shifts_px], dim=1))
         picture: Tensor = (resampled(x, shifts_px) + correction).clamp(0, 1)
         return picture
 

@@ -1,6 +1,6 @@
 """A small denoiser that estimates the perturbation itself, and takes it off.
 
-    x' ─ 3×3 ─ … ─ 3×3 ─► estimated δ ;  D(x') = x' − δ        differentiable
+    x' ─ detail ─ 3×3 ─ … ─ 3×3 ─► estimated δ ;  D(x') = x' − δ        differentiable
 
     loss = |D(x') − x|²  +  w · |C(D(x')) − C(x)|²  +  w · |C(x' − D(x') + x) − C(x')|²
            as before       decodes as the clean one   the estimate, put on the clean picture,
@@ -9,9 +9,9 @@
 Gong et al., "Reverse Engineering of Imperceptible Adversarial Image Perturbations" (CDD-RED), ICLR
 2022. Ours differs: the codec stands in the classifier's place, so what is aligned are decoded
 pictures, not classes; half of what it sees is clean, so that clean pictures stay as they are; a few
-layers of a few channels, no batch norm; squares, because with magnitudes and clean pictures among
-what it sees, doing nothing is a plateau that it never left; no copies by CutMix, for which the paper keeps those whose
-class did not change.
+layers of a few channels, no batch norm, and only the picture's detail to see; squares, because with
+magnitudes and clean pictures among what it sees, doing nothing is a plateau; no copies by CutMix,
+for which the paper keeps those whose class did not change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from corelic.attacks.defences.base import Cleaning
-from corelic.attacks.defences.learning import Pairs, Schedule, decoded, fit, silent
+from corelic.attacks.defences.learning import Pairs, Schedule, decoded, detail, fit, silent
 from corelic.attacks.victim import Victim
 
 # Of either alignment, beside the first term's 1. The paper's 0.025 belongs to cross entropies,
@@ -44,7 +44,7 @@ class PurifierNet(nn.Module):
         self.leave = silent(nn.Conv2d(channels, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        estimate: Tensor = self.leave(self.body(x - 0.5))
+        estimate: Tensor = self.leave(self.body(detail(x)))
         return estimate
 
 

@@ -120,6 +120,16 @@ def test_irad_learns_a_pattern_and_where_to_read() -> None:
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("network", [PurifierNet(6, 3), IradNet(5)])
+def test_networks_see_detail_not_brightness(network: PurifierNet | IradNet, x: Tensor) -> None:
+    rouse(network)
+    corrections = [network(shown) for shown in (x / 2, x / 2 + 0.25)]
+    if isinstance(network, IradNet):  # it gives the picture, not what it takes off
+        corrections[1] -= 0.25
+    assert torch.allclose(*corrections, atol=1e-4)
+    assert not torch.allclose(network(x / 4), corrections[0], atol=1e-3)
+
+
 def test_training_leaves_the_seed_of_others_out_of_it() -> None:
     layer = nn.Conv2d(3, 3, 1)
     start = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
