@@ -79,20 +79,22 @@ def shifted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class Snap(nn.Module):
     """Rounds to multiples of 2**-fraction_bits and clamps to 16 bits; the identity until frozen.
 
-    Until then it can watch: `peak` is the largest magnitude seen while `watching`.
+    Until then it can watch: `peak` is the largest magnitude seen while `watching`, None for nothing.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.fraction_bits: int | None = None
         self.watching = False
-        self.peak = 0.0
+        self.peak: float | None = None
 
     def freeze(self) -> None:
         """Chooses the finest grid on which HEADROOM times the peak still fits."""
-        if self.peak == 0:  # then nothing is known about its range, and any grid is a guess
-            raise RuntimeError("calibrate first: this layer has seen no input but zeros")
-        largest = self.peak * HEADROOM
+        if self.peak is None or not math.isfinite(self.peak):
+            seen = "nothing" if self.peak is None else "values that are not finite"
+            raise RuntimeError(f"calibrate first: this layer has seen {seen}")
+        # Of a layer behind a dead one, whose inputs are zeros, any grid is as good.
+        largest = (self.peak or 1.0) * HEADROOM
         self.fraction_bits = math.floor(math.log2(ACTIVATION_LIMIT / largest))
 
     @property
@@ -105,7 +107,8 @@ class Snap(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.fraction_bits is None:
             if self.watching:
-                self.peak = max(self.peak, x.detach().abs().max().item())
+                seen = x.detach().abs().max()
+                self.peak = torch.maximum(seen, seen.new_tensor(self.peak or 0.0)).item()
             return x
         # floor(x + 1/2), not round: one rule for halves, on every device.
         units = x.mul(self.scale).add_(0.5).floor_()

@@ -311,7 +311,25 @@ def test_a_snap_takes_the_finest_grid_with_headroom(peak: float) -> None:
 def test_only_a_watching_snap_sees() -> None:
     snap = Snap()
     snap(torch.tensor([100.0]))
-    assert snap.peak == 0
+    assert snap.peak is None
+
+
+def test_a_layer_behind_a_dead_one_moves_to_the_grid() -> None:
+    snap = Snap()
+    snap.watching = True
+    snap(torch.zeros(3))
+    snap.freeze()
+    assert snap(torch.tensor([0.0, 0.5])).tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("order", [(math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
+def test_what_is_not_finite_is_no_range(order: tuple[float, float]) -> None:
+    snap = Snap()
+    snap.watching = True
+    for value in order:
+        snap(torch.tensor([value, 0.0]))
+    with pytest.raises(RuntimeError, match="not finite"):
+        snap.freeze()
 
 
 def test_weights_use_16_bits() -> None:
