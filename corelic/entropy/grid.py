@@ -79,7 +79,7 @@ def shifted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class Snap(nn.Module):
     """Rounds to multiples of 2**-fraction_bits and clamps to 16 bits; the identity until frozen.
 
-    Until then it can watch: `peak` is the largest magnitude seen while `watching`, None for nothing.
+    Until then it can watch: `peak` is the largest magnitude seen while `watching`, None before.
     """
 
     def __init__(self) -> None:
