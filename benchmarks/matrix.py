@@ -5,6 +5,7 @@
                                        ─► exact weights ─► files of pictures ─► bits, PSNR, times
 
     python benchmarks/matrix.py --data photos/ --pictures kodak/
+    python benchmarks/matrix.py --frozen swift --contexts hyperprior_only,quarters,channel_slices
 
 All contexts of a transform get the same steps of the same batches; rates are those of real files.
 What is done is kept in build/matrix and not done again: interrupt it when you like, and give the
@@ -38,11 +39,12 @@ from corelic.eval.metrics import psnr_db
 from corelic.eval.rate_distortion import Curve, CurveError, Point, bd_rate
 from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
-from corelic.training.data import Crops
+from corelic.training.data import Crops, PhotoCache
 from corelic.training.frozen import LatentCache, freeze_on_latents, train_on_latents
 from corelic.training.recipe import Loss, Optimiser, Precision, Recipe, Stage
 from corelic.training.setup import Setup
 from corelic.training.trainer import Trainer, averaged_codec
+from corelic.training.warm_start import start_from
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "context-models.md"
@@ -129,6 +131,31 @@ def trained_transform(spec: CodecSpec, given: argparse.Namespace, folder: Path) 
         )
 
 
+class Base(NamedTuple):
+    """A codec whose transforms are taken as they are, and what contexts learn from."""
+
+    codec: LearnedImageCodec
+    crops: Crops
+
+
+def trained_base(kind: str, given: argparse.Namespace) -> Base:
+    """Of a run of this script."""
+    folder = given.work / f"transform-{kind}"  # pictures: beside it
+    transform = spec_json.kinds("transform")[kind].sized(given.channels)
+    baseline = spec_json.kinds("context")[BASELINE].sized(given.channels)
+    spec = registry.register(codec_spec(f"matrix_{kind}", transform, baseline))
+    trained_transform(spec, given, folder)
+    setup = Setup.load(folder)
+    return Base(averaged_codec(folder, spec), Crops(setup.open_cache(folder), setup.recipe.seed))
+
+
+def published_base(name: str, given: argparse.Namespace) -> Base:
+    """Of a codec with weights."""
+    codec = LearnedImageCodec(registry.find_spec(name))
+    start_from(codec, name)
+    return Base(codec.eval(), Crops(PhotoCache.build(given.data, given.work / "photos"), seed=1))
+
+
 def with_context(base: LearnedImageCodec, spec: CodecSpec, seed: int) -> LearnedImageCodec:
     """The transforms and gains of `base`, and all between them fresh."""
     torch.manual_seed(seed)
@@ -184,9 +211,13 @@ def conditions(options: dict[str, str]) -> str:
     """In words, of the run whose `options` these are."""
     middle = "" if options["centre"] == "None" else f"the middle {options['centre']}² of "
     count = "the" if options["limit"] == "None" else f"the first {options['limit']}"
+    if options["frozen"] == "None":
+        transforms = f"{options['channels']} latent channels. Transforms had "
+        transforms += f"{options['transform_steps']} steps"
+    else:
+        transforms = f"Transforms are those of {options['frozen']}, as published"
     return (
-        f"{options['channels']} latent channels. Transforms had {options['transform_steps']} "
-        f"steps, contexts {options['steps']}, of {options['batch']} crops of {options['crop']}². "
+        f"{transforms}; contexts had {options['steps']} steps of {options['batch']} crops of {options['crop']}². "
         f"Files are of {middle}{count} pictures in `{Path(options['pictures']).name}`; "
         "times are per megapixel, with what a file costs whatever its size."
     )
@@ -226,6 +257,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="only so many pictures")
     parser.add_argument("--centre", type=int, help="of pictures, only a square of so many pixels")
     parser.add_argument("--transforms", default=",".join(spec_json.kinds("transform")))
+    parser.add_argument("--frozen", help="instead of those: of these codecs, as they are published")
     parser.add_argument("--contexts", default=",".join(kinds))
     parser.add_argument("--channels", type=int, default=128, help="of latents (%(default)s)")
     parser.add_argument("--transform-steps", type=int, default=20000)
@@ -261,16 +293,18 @@ def centre_of(picture: Picture, side_px: int) -> Picture:
 
 
 def row_of(
+    transform: str,
+    context: str,
     base: LearnedImageCodec,
     cache: LatentCache,
-    spec: CodecSpec,
     seed: int,
     given: argparse.Namespace,
 ) -> Row:
-    codec = with_context(base, spec, seed)
-    transform, context = (
-        type(part).__module__.rsplit(".", 1)[1] for part in (spec.transform, spec.context)
+    channels = base.spec.transform.latent_channels
+    spec = codec_spec(
+        "matrix", base.spec.transform, spec_json.kinds("context")[context].sized(channels)
     )
+    codec = with_context(base, spec, seed)
     label = f"{transform}, {context}, seed {seed}"
     losses = list(
         track(
@@ -304,26 +338,15 @@ def row_of(
     )
 
 
-def rows_of(kind: str, given: argparse.Namespace) -> Iterable[Row]:
+def rows_of(name: str, base: Base, given: argparse.Namespace) -> Iterable[Row]:
     """All contexts on one transform; what is done is read."""
-    folder, trained = given.work / kind, given.work / f"transform-{kind}"  # pictures: beside it
-    transform, contexts = (
-        spec_json.kinds("transform")[kind].sized(given.channels),
-        spec_json.kinds("context"),
-    )
-    baseline = contexts[BASELINE].sized(given.channels)
-    spec = registry.register(codec_spec(f"matrix_{kind}", transform, baseline))
-    trained_transform(spec, given, trained)
-    base = averaged_codec(trained, spec).to(device_of(given.device))
-    setup = Setup.load(trained)
-    crops = Crops(setup.open_cache(trained), setup.recipe.seed)
-    cache = LatentCache.build(base, crops, folder / "latents", given.cached, given.crop)
+    folder, codec = given.work / name, base.codec.to(device_of(given.device))
+    cache = LatentCache.build(codec, base.crops, folder / "latents", given.cached, given.crop)
     for seed in map(int, given.seeds.split(",")):
         for context in given.contexts.split(","):
             path = folder / f"{context}-{seed}.json"
             if not path.exists():
-                sized = contexts[context].sized(given.channels)
-                row = row_of(base, cache, codec_spec("matrix", transform, sized), seed, given)
+                row = row_of(name, context, codec, cache, seed, given)
                 atomic_write(path, json.dumps(asdict(row)).encode(), overwrite=True)
             yield Row(**json.loads(path.read_text()))
 
@@ -350,7 +373,11 @@ def main() -> int:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     pictures_of(given)  # or there is nothing to measure with
-    rows = [row for kind in given.transforms.split(",") for row in rows_of(kind, given)]
+    if given.frozen is None:
+        bases = ((kind, trained_base(kind, given)) for kind in given.transforms.split(","))
+    else:
+        bases = ((name, published_base(name, given)) for name in given.frozen.split(","))
+    rows = [row for name, base in bases for row in rows_of(name, base, given)]
     lines = "\n".join((*table(rows), "", conditions(options)))
     result = {"options": without_places(options), "machine": machine(given.device)}
     result["rows"] = [asdict(row) for row in rows]
