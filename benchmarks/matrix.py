@@ -217,16 +217,18 @@ def conditions(options: dict[str, str]) -> str:
     else:
         transforms = f"Transforms are those of {options['frozen']}, as published"
     return (
-        f"{transforms}; contexts had {options['steps']} steps of {options['batch']} crops of {options['crop']}². "
-        f"Files are of {middle}{count} pictures in `{Path(options['pictures']).name}`; "
+        f"{transforms}; contexts had {options['steps']} steps of {options['batch']} crops of "
+        f"{options['crop']}². Files are of {middle}{count} pictures in `{Path(options['pictures']).name}`; "
         "times are per megapixel, with what a file costs whatever its size."
     )
 
 
 def without_places(options: dict[str, str]) -> dict[str, str]:
     """As others may read them: sets have names, and where they are is this machine's business."""
-    kept = {name: text for name, text in options.items() if name not in ("work", "out", "page")}
-    return kept | {name: Path(kept[name]).name for name in ("data", "pictures")}
+    known = {
+        name: text for name, text in options.items() if name not in ("work", "out", "page", "show")
+    }
+    return known | {name: Path(known[name]).name for name in ("data", "pictures")}
 
 
 def against_baseline(own: list[Row], rows: list[Row]) -> str:
@@ -271,6 +273,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "matrix")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "matrix.json")
+    parser.add_argument("--show", action="store_true", help="what is done, and train nothing")
     parser.add_argument("--page", action="store_true", help=f"write the table into {PAGE.name}")
     return parser.parse_args()
 
@@ -338,17 +341,28 @@ def row_of(
     )
 
 
-def rows_of(name: str, base: Base, given: argparse.Namespace) -> Iterable[Row]:
-    """All contexts on one transform; what is done is read."""
-    folder, codec = given.work / name, base.codec.to(device_of(given.device))
-    cache = LatentCache.build(codec, base.crops, folder / "latents", given.cached, given.crop)
+def places(name: str, given: argparse.Namespace) -> Iterable[tuple[str, int, Path]]:
+    """Of the rows on one transform: context, seed, and where it is kept."""
     for seed in map(int, given.seeds.split(",")):
         for context in given.contexts.split(","):
-            path = folder / f"{context}-{seed}.json"
-            if not path.exists():
-                row = row_of(name, context, codec, cache, seed, given)
-                atomic_write(path, json.dumps(asdict(row)).encode(), overwrite=True)
-            yield Row(**json.loads(path.read_text()))
+            yield context, seed, given.work / name / f"{context}-{seed}.json"
+
+
+def kept(name: str, given: argparse.Namespace) -> list[Row]:
+    """What is done on one transform."""
+    paths = [path for *_, path in places(name, given)]
+    return [Row(**json.loads(path.read_text())) for path in paths if path.exists()]
+
+
+def measure(name: str, given: argparse.Namespace) -> None:
+    """All contexts on one transform, but for what is done."""
+    base = (published_base if given.frozen else trained_base)(name, given)
+    codec, latents = base.codec.to(device_of(given.device)), given.work / name / "latents"
+    cache = LatentCache.build(codec, base.crops, latents, given.cached, given.crop)
+    for context, seed, path in places(name, given):
+        if not path.exists():
+            row = row_of(name, context, codec, cache, seed, given)
+            atomic_write(path, json.dumps(asdict(row)).encode(), overwrite=True)
 
 
 def keep_to(options: dict[str, str], work: Path) -> str | None:
@@ -373,11 +387,11 @@ def main() -> int:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     pictures_of(given)  # or there is nothing to measure with
-    if given.frozen is None:
-        bases = ((kind, trained_base(kind, given)) for kind in given.transforms.split(","))
-    else:
-        bases = ((name, published_base(name, given)) for name in given.frozen.split(","))
-    rows = [row for name, base in bases for row in rows_of(name, base, given)]
+    names = (given.frozen or given.transforms).split(",")
+    for name in names:
+        if not given.show:
+            measure(name, given)
+    rows = [row for name in names for row in kept(name, given)]
     lines = "\n".join((*table(rows), "", conditions(options)))
     result = {"options": without_places(options), "machine": machine(given.device)}
     result["rows"] = [asdict(row) for row in rows]
