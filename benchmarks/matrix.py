@@ -218,7 +218,8 @@ def conditions(options: dict[str, str]) -> str:
         transforms = f"Transforms are those of {options['frozen']}, as published"
     return (
         f"{transforms}; contexts had {options['steps']} steps of {options['batch']} crops of "
-        f"{options['crop']}². Files are of {middle}{count} pictures in `{Path(options['pictures']).name}`; "
+        f"{options['crop']}². Files are of {middle}{count} pictures in "
+        f"`{Path(options['pictures']).name}`; "
         "times are per megapixel, with what a file costs whatever its size."
     )
 
