@@ -19,7 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from corelic.attacks.defences.base import Cleaning
-from corelic.attacks.defences.learning import Pairs, Schedule, decoded, detail, fit, silent
+from corelic.attacks.defences.learning import (
+    DETAIL_GAIN,
+    Pairs,
+    Schedule,
+    decoded,
+    detail,
+    fit,
+    silent,
+)
 from corelic.attacks.defences.shifts import resampled
 from corelic.attacks.victim import Victim
 
@@ -55,7 +63,7 @@ class IradNet(nn.Module):
     def read(self, x: Tensor, shifts_px: Tensor) -> Tensor:
         """The continuous picture at every pixel plus its shift."""
         correction = self.correct(torch.cat([self.features(detail(x)), shifts_px], dim=1))
-        picture: Tensor = (resampled(x, shifts_px) + correction).clamp(0, 1)
+        picture: Tensor = (resampled(x, shifts_px) + correction / DETAIL_GAIN).clamp(0, 1)
         return picture
 
     def forward(self, x: Tensor) -> Tensor:

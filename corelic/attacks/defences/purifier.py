@@ -22,7 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from corelic.attacks.defences.base import Cleaning
-from corelic.attacks.defences.learning import Pairs, Schedule, decoded, detail, fit, silent
+from corelic.attacks.defences.learning import (
+    DETAIL_GAIN,
+    Pairs,
+    Schedule,
+    decoded,
+    detail,
+    fit,
+    silent,
+)
 from corelic.attacks.victim import Victim
 
 # Of either alignment, beside the first term's 1. The paper's 0.025 belongs to cross entropies,
@@ -44,7 +52,7 @@ class PurifierNet(nn.Module):
         self.leave = silent(nn.Conv2d(channels, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        estimate: Tensor = self.leave(self.body(detail(x)))
+        estimate: Tensor = self.leave(self.body(detail(x))) / DETAIL_GAIN
         return estimate
 
 
