@@ -32,9 +32,13 @@ def test_bits_are_against_no_context_of_the_same_seed(matrix: dict[str, Any]) ->
 
 def test_the_page_says_what_was_measured(matrix: dict[str, Any]) -> None:
     options = dict.fromkeys(matrix["FIXED"], "7") | {"limit": "None", "pictures": "a/kodak"}
+    options |= {"frozen": "None"}
     assert "of the middle 7² of the pictures in `kodak`" in matrix["conditions"](options)
     options |= {"limit": "2", "centre": "None"}
     assert "of the first 2 pictures in `kodak`" in matrix["conditions"](options)
+    assert matrix["conditions"](options).startswith("7 latent channels. Transforms had 7 steps;")
+    published = matrix["conditions"](options | {"frozen": "swift"})
+    assert published.startswith("Transforms are those of swift, as published; contexts had 7 steps")
 
 
 def test_a_run_goes_on_with_its_own_options_alone(matrix: dict[str, Any], tmp_path: Path) -> None:
