@@ -270,7 +270,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--crop", type=int, default=256, help="side in pixels (%(default)s)")
     parser.add_argument("--cached", type=int, default=8192, help="crops of latents (%(default)s)")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--precision", choices=get_args(Precision), default="32-true")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="32-true", help="of transforms"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "matrix")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "matrix.json")
@@ -320,7 +322,6 @@ def row_of(
                 seed=seed,
                 learning_rate=given.learning_rate,
                 loss=LOSS,
-                precision=given.precision,
             ),
             total=given.steps,
             description=label,

@@ -1,10 +1,15 @@
 """What benchmarks/matrix.py prints, and what it goes on with."""
 
+import json
 import runpy
+from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from corelic.codecs import store
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "matrix.py"
 
@@ -14,7 +19,7 @@ def matrix() -> dict[str, Any]:
     return runpy.run_path(str(PATH), run_name="matrix")
 
 
-def row(matrix: dict[str, Any], context: str, seed: int, share: float) -> object:
+def row(matrix: dict[str, Any], context: str, seed: int, share: float) -> Any:
     """A context that needs `share` of the bits."""
     points = tuple((0.0, share * 2.0**db, 30.0 + db) for db in range(4))
     figures = (1000, 2.5, 3, 0.1, points, 0.2, 0.4)
@@ -47,6 +52,26 @@ def test_a_run_goes_on_with_its_own_options_alone(matrix: dict[str, Any], tmp_pa
     assert matrix["keep_to"](options | {"seeds": "1,2"}, tmp_path / "new") is None
     problem = matrix["keep_to"](options | {"transform_steps": "7"}, tmp_path / "new")
     assert "--transform-steps 1;" in problem
+
+
+def test_what_is_done_is_shown(matrix: dict[str, Any], tmp_path: Path) -> None:
+    given = Namespace(work=tmp_path, seeds="1,2", contexts="checkerboard,quarters")
+    done = row(matrix, "quarters", 2, 0.5)
+    (tmp_path / "residual").mkdir()
+    (tmp_path / "residual" / "quarters-2.json").write_text(json.dumps(asdict(done)))
+    (found,) = matrix["kept"]("residual", given)
+    assert (found.context, found.seed) == ("quarters", 2)
+    assert found.curve == done.curve
+
+
+def test_a_published_codec_lends_its_transforms(
+    matrix: dict[str, Any], photos: Path, tmp_path: Path
+) -> None:
+    base = matrix["published_base"]("swift", Namespace(data=photos, work=tmp_path))
+    published = store.by_name("swift").codec.analysis.state_dict()
+    for name, weight in base.codec.analysis.state_dict().items():
+        assert weight.equal(published[name].to(weight.dtype)), name
+    assert base.crops.batch(0, range(1), 64).shape == (1, 3, 64, 64)
 
 
 def test_every_kind_can_be_in_it(matrix: dict[str, Any]) -> None:

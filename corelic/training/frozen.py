@@ -26,7 +26,7 @@ from corelic.codecs.rate import QUALITY_MAX
 from corelic.entropy import grid
 from corelic.training.data import Crops
 from corelic.training.loss import lambda_of
-from corelic.training.recipe import Loss, Precision
+from corelic.training.recipe import Loss
 
 ERROR_BITS = 6 / math.log(2)
 AT_ONCE = 16  # crops through the analysis
@@ -88,7 +88,6 @@ def train_on_latents(
     seed: int,
     learning_rate: float,
     loss: Loss,
-    precision: Precision = "32-true",
 ) -> Iterator[float]:
     """Yields the loss of each step: weighted bits per pixel and error."""
     device = next(codec.parameters()).device
@@ -100,8 +99,7 @@ def train_on_latents(
         y, quality = (part.to(device) for part in cache.batch(seed, step, batch))
         for group in adam.param_groups:
             group["lr"] = learning_rate * _share(step / steps)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            found = codec.rated(y, quality)
+        found = codec.rated(y, quality)
         error = (y - found.y_hat).square().sum((1, 2, 3))
         weight = (loss.pivot_lambda / lambda_of(codec.spec, quality)) ** loss.exponent
         bits = found.latent_bits + found.hyper_bits + ERROR_BITS * error
