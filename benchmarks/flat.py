@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from sizes import QUALITY, untrained
 
+from corelic.allocator import keep_freed
 from corelic.codecs import store
 from corelic.codecs.files import FileCodec
 from corelic.codecs.registry import find_spec
@@ -50,6 +51,7 @@ def main() -> int:
     parser.add_argument("--largest", type=float, default=8.5, help="megapixels (%(default)s)")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed()  # as the program does
     picture = read_picture(given.picture)
     for name in given.codecs.split(","):
         spec = find_spec(name)

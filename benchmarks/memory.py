@@ -88,8 +88,10 @@ def child(work: str, megapixels: float, memory_bytes: int, threads: int, file: P
     import torch
 
     import corelic
+    from corelic.allocator import keep_freed
 
     torch.set_num_threads(threads)
+    keep_freed()  # as the program does
     picture = mosaic(megapixels if work == "encode" else 0.01)
     small = mosaic(0.01)
     corelic.decode(corelic.encode(small, device="cpu"), device="cpu")  # loads the codec

@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
+from corelic.allocator import keep_freed
 from corelic.errors import WorkerError
 
 GRACE_S = 5  # for a stopped process to remove its temporary file; then it ends wherever it is
@@ -159,6 +160,7 @@ def _begin(parent: Connection, threads: int, filters: Sequence[Any]) -> None:
     if parent.poll():  # closed while this process started, so there is no work in hand
         os._exit(128 + signal.SIGTERM)
     _limit_threads(threads)
+    keep_freed()
     Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

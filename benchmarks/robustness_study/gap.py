@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,12 +33,15 @@ def kinds(study: Study) -> dict[str, Callable[..., Attack]]:
         f"PGD-{2 * steps}": partial(PGD, steps=2 * steps),
         f"PGD-{steps}, the better of {RESTARTS} starts": partial(PGD, steps=steps),
         f"PGD-{steps}, strides of 2 radii": partial(PGD, steps=steps, stride=2 * LEVEL / 255),
+        f"PGD-{5 * steps}, strides of 2 radii": partial(
+            PGD, steps=5 * steps, stride=2 * LEVEL / 255
+        ),
         f"APGD-{steps}": partial(APGD, steps=steps),
     }
 
 
-def run(study: Study, quality: int, kind: str) -> dict[str, Any]:
-    victim = study.victim(study.codecs[0], quality)
+def run(study: Study, codec: str, quality: int, kind: str) -> dict[str, Any]:
+    victim = study.victim(codec, quality)
     attack = kinds(study)[kind](
         victim, objective=Distortion(), constraint=Linf(LEVEL / 255), seed=SEED
     )
@@ -47,9 +50,9 @@ def run(study: Study, quality: int, kind: str) -> dict[str, Any]:
     return to_json(study.side(victim).row(best(results)))
 
 
-def run_control(study: Study, quality: int) -> list[dict[str, Any]]:
+def run_control(study: Study, codec: str, quality: int) -> list[dict[str, Any]]:
     """The classical codec of the first table, attacked itself, through BPDA; last, noise on it."""
-    learned = study.side(study.victim(study.codecs[0], quality))
+    learned = study.side(study.victim(codec, quality))
     side = learned.beside(PEERS[study.control])
     attacks = [
         kind(
@@ -80,38 +83,61 @@ def best(results: list[AttackResult]) -> AttackResult:
     )
 
 
-def name(quality: int, kind: str) -> str:
+def name(codec: str, quality: int, kind: str) -> str:
     words = kind.lower().replace(", the better of", " of").replace(",", "").split()
-    return f"gap/{quality}-{'-'.join(words)}"
+    return f"gap/{codec}-{quality}-{'-'.join(words)}"
 
 
 def cells(study: Study) -> list[Cell]:
-    descending = tuple(reversed(study.size.qualities))
-    controls = [
-        Cell(name(quality, CONTROL), partial(run_control, study, quality)) for quality in descending
-    ]
-    return controls + [
-        Cell(name(quality, kind), partial(run, study, quality, kind))
-        for quality in descending
-        for kind in kinds(study)
-    ]
+    found = []
+    for codec in study.codecs:
+        for quality in reversed(study.size.qualities):
+            asked: dict[str, Callable[[], Any]] = {
+                kind: partial(run, study, codec, quality, kind) for kind in kinds(study)
+            }
+            asked[CONTROL] = partial(run_control, study, codec, quality)
+            found += [Cell(name(codec, quality, kind), work) for kind, work in asked.items()]
+    return found
 
 
-def found(quality_rows: dict[int, dict[str, Row]], first: str) -> str:
-    """In words: how much the strongest attack of each quality adds to the first table's."""
-    added, widest, amplified, passed = [], [], [], []
-    for rows in quality_rows.values():
-        noise = rows["noise"]
-        strongest = max(rows.values(), key=lambda row: gap_db(row, noise))
-        widest.append(gap_db(strongest, noise))
-        added.append(widest[-1] - gap_db(rows[first], noise))
-        amplified.append(10 ** ((strongest.vi_db or 0) / 10))
-        passed.append(10 ** ((noise.vi_db or 0) / 10))
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Of one codec and quality: the rows by kind, noise and the first table's attack first."""
+
+    rows: dict[str, Row]
+    first: str
+
+    @property
+    def noise(self) -> Row:
+        return self.rows["noise"]
+
+    @property
+    def widest_db(self) -> float:
+        return max(gap_db(row, self.noise) for row in self.rows.values())
+
+    @property
+    def added_db(self) -> float:
+        return self.widest_db - gap_db(self.rows[self.first], self.noise)
+
+    @property
+    def amplified(self) -> float:
+        """Energy that comes out for what goes in, of the strongest attack."""
+        strongest = max(self.rows.values(), key=lambda row: gap_db(row, self.noise))
+        return energy(strongest)
+
+
+def energy(row: Row) -> float:
+    return float(10 ** ((row.vi_db or 0) / 10))
+
+
+def in_words(codec: str, found: list[Found]) -> str:
+    """What the strongest attack of each quality adds to the first table's."""
     return (
-        f"The strongest of them widen the gap of {first} by {span(added, 1)} dB, to "
-        f"{span(widest, 1)} dB, and the sweeps below show no masked gradients: on these crops the "
-        f"codec multiplies the energy of the worst that was found by {span(amplified, 2)}, and "
-        f"that of noise by {span(passed, 2)}. A gap of 6 dB would take a ratio of 4 between them."
+        f"- **{codec}**: {span([each.widest_db for each in found], 1)} dB, which is "
+        f"{span([each.added_db for each in found], 1)} more than {found[0].first} reaches; the "
+        f"codec multiplies the energy of the worst that was found by "
+        f"{span([each.amplified for each in found], 2)}, and that of noise by "
+        f"{span([energy(each.noise) for each in found], 2)}.\n"
     )
 
 
@@ -123,46 +149,65 @@ def gap_db(row: Row, noise: Row) -> float:
     return (noise.output_psnr_db or 0) - (row.output_psnr_db or 0)
 
 
+def found_of(study: Study, codec: str, quality: int) -> Found | None:
+    rows = rows_of(study, codec, quality, "distortion", LEVEL)
+    if rows is None:
+        return None
+    attack, noise, *_ = rows
+    first = f"PGD-{study.size.steps}"
+    measured = {"noise": noise, first: attack}
+    for kind in kinds(study):
+        stronger = study.measured(name(codec, quality, kind))
+        if stronger is not None:
+            measured[kind] = from_json(stronger)
+    return Found(measured, first)
+
+
+def lines_of(study: Study, codec: str, quality: int, found: Found) -> list[tuple[str, ...]]:
+    asked = f"{codec}, {quality}"
+    lines = [_line(asked, kind, row, found.noise) for kind, row in found.rows.items()]
+    attacked = study.measured(name(codec, quality, CONTROL))
+    if attacked is not None:
+        pgd, apgd, beside = map(from_json, attacked)
+        control = f"{PEERS[study.control].facts.title} control"
+        lines += [
+            _line(asked, f"{control}, noise", beside, beside),
+            _line(asked, f"{control}, PGD-{study.size.steps}", pgd, beside),
+            _line(asked, f"{control}, APGD-{study.size.steps}", apgd, beside),
+        ]
+    return lines
+
+
 def page(study: Study) -> str:
-    lines, by_quality = [], {}
-    for quality in study.size.qualities:
-        rows = rows_of(study, study.codecs[0], quality, "distortion", LEVEL)
-        if rows is None:
-            continue
-        attack, noise, *_ = rows
-        measured = {"noise": noise, f"PGD-{study.size.steps}": attack}
-        for kind in kinds(study):
-            stronger = study.measured(name(quality, kind))
-            if stronger is not None:
-                measured[kind] = from_json(stronger)
-        by_quality[quality] = measured
-        lines += [_line(quality, kind, row, noise) for kind, row in measured.items()]
-        attacked = study.measured(name(quality, CONTROL))
-        if attacked is not None:
-            pgd, apgd, beside = map(from_json, attacked)
-            control = f"{PEERS[study.control].facts.title} control"
-            lines += [
-                _line(quality, f"{control}, noise", beside, beside),
-                _line(quality, f"{control}, PGD-{study.size.steps}", pgd, beside),
-                _line(quality, f"{control}, APGD-{study.size.steps}", apgd, beside),
-            ]
+    lines, words = [], []
+    for codec in study.codecs:
+        by_quality = []
+        for quality in study.size.qualities:
+            found = found_of(study, codec, quality)
+            if found is not None:
+                lines += lines_of(study, codec, quality, found)
+                by_quality.append(found)
+        if by_quality:
+            words.append(in_words(codec, by_quality))
     text = [
         "### Is the gap over noise all there is?\n",
-        f"{study.codecs[0]}, distortion, ε {LEVEL}/255, the same crops. VI is what the codec does "
-        "with the energy of a perturbation: below zero it removes some of it. The gap is what VI "
-        "of the attack lies above that of noise. Would a stronger attack widen it? More steps, a "
-        "second start, wider strides, and strides that halve (APGD). "
-        + (found(by_quality, f"PGD-{study.size.steps}") if by_quality else "")
-        + " The control is the classical codec of the same PSNR, attacked itself (BPDA).\n",
+        f"Distortion, ε {LEVEL}/255, the same crops. VI is what the codec does with the energy of "
+        "a perturbation: below zero it removes some of it. The gap is what VI of the attack lies "
+        "above that of noise. Would a stronger attack widen it? More steps, a second start, wider "
+        "strides, wider strides and more steps, and strides that halve (APGD). The sweeps below "
+        "show no masked gradients. A gap of 6 dB would take a ratio of 4 between the energies. "
+        "The widest gaps, over the qualities:\n",
+        "".join(words),
+        "The control is the classical codec of the same PSNR, attacked itself (BPDA).\n",
         markdown(
-            ("quality", "attack", "passes", "PSNR in", "VI", "output", "gap over noise"), lines
+            ("codec, q", "attack", "passes", "PSNR in", "VI", "output", "gap over noise"), lines
         ),
     ]
     return "\n".join(text)
 
 
-def _line(quality: int, kind: str, row: Row, noise: Row) -> tuple[str, ...]:
+def _line(asked: str, kind: str, row: Row, noise: Row) -> tuple[str, ...]:
     return (
-        *(str(quality), kind, str(row.passes), db(row.input_psnr_db), db(row.vi_db)),
+        *(asked, kind, str(row.passes), db(row.input_psnr_db), db(row.vi_db)),
         *(db(row.output_psnr_db), "" if row is noise else f"**{gap_db(row, noise):.2f}**"),
     )

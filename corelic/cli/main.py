@@ -17,6 +17,7 @@ from rich.console import Console
 from typer import Option
 
 import corelic
+from corelic.allocator import keep_freed
 from corelic.cli import (
     attack,
     bdrate,
@@ -105,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # takes half a second with torch.
         gc.set_threshold(GARBAGE_LOOKED_FOR)
         atexit.register(gc.freeze)
+        keep_freed()
     try:
         try:
             app(given, prog_name="corelic")

@@ -8,10 +8,7 @@ Counted is what the codec allocates: not the picture that it is given, the weigh
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import torch
@@ -31,26 +28,6 @@ LARGEST_WINDOW_BYTES = 512 * 10**6
 LEAST_HALOS = 4  # halos that a side has room for, whatever that takes: else they are all there is
 
 
-def give_back() -> None:
-    """Returns to the system what the allocator keeps of freed memory, where it can be told to.
-
-    glibc keeps the blocks of one tile for the next, whose blocks are not quite as large: without
-    this, 8 megapixels in a budget of 260 MB took 368, with it 262.
-    """
-    trim = _trim()
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _trim() -> Callable[[int], int] | None:
-    try:
-        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # another C library; Windows has no CDLL(None)
-        return None
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A network, as far as tiles are concerned.
@@ -62,10 +39,20 @@ class Stage:
     halo: int | None
     bytes_per_cell: int
 
-    def tiles(self, grid: Grid, free_bytes: int) -> list[Tile]:
+    @property
+    def largest_window(self) -> int:
+        """Cells."""
         cells = LARGEST_WINDOW_BYTES // self.bytes_per_cell
-        cells = max(cells, (LEAST_HALOS * (self.halo or 0)) ** 2)
-        return grid.tiles(self.halo, min(cells, free_bytes // self.bytes_per_cell))
+        return max(cells, (LEAST_HALOS * (self.halo or 0)) ** 2)
+
+    def tiles(self, grid: Grid, free_bytes: int) -> list[Tile]:
+        cells = min(self.largest_window, free_bytes // self.bytes_per_cell)
+        return grid.tiles(self.halo, cells)
+
+    def largest_bytes(self, grid: Grid) -> int:
+        """Of a window, if there is room for it."""
+        cells = grid.cells if self.halo is None else min(grid.cells, self.largest_window)
+        return cells * self.bytes_per_cell
 
     def least_bytes(self, grid: Grid) -> int:
         return grid.least_window(self.halo) * self.bytes_per_cell
@@ -73,10 +60,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The tiles of every network for one picture."""
+    """The tiles of every network for one picture.
+
+    roomy  whether there is room for what the allocator keeps of one tile and cannot use for the
+           next, whose blocks are not quite as large
+    """
 
     grid: Grid
     tiles: dict[Network, list[Tile]]
+    roomy: bool
 
 
 class Costs:
@@ -144,5 +136,6 @@ class Costs:
         if memory_bytes < least_bytes:
             raise MemoryBudgetError(least_bytes, memory_bytes)
         free_bytes = memory_bytes - self.held_bytes(grid, work)
-        stages = self.stages.items()
-        return Plan(grid, {name: stage.tiles(grid, free_bytes) for name, stage in stages})
+        roomy = free_bytes >= 2 * max(each.largest_bytes(grid) for each in self.stages.values())
+        tiles = {name: stage.tiles(grid, free_bytes) for name, stage in self.stages.items()}
+        return Plan(grid, tiles, roomy)

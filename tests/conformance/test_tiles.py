@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from corelic.codecs import memory, passes
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec, exact_arithmetic
 from corelic.codecs.learned import LearnedImageCodec
@@ -202,6 +203,21 @@ def test_halos_are_not_most_of_the_work(spec: CodecSpec) -> None:
                 for tile in tiles
             )
             assert seen <= 6 * grid.cells
+
+
+def test_memory_of_one_tile_is_kept_for_the_next_where_there_is_room_for_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codec, picture, calls = file_codec(tiny.TINY), photo(257, 321), []
+    monkeypatch.setattr(memory, "LARGEST_WINDOW_BYTES", 1)  # so there are tiles
+    monkeypatch.setattr(passes, "give_back", lambda: calls.append(1))
+    costs, grid = Costs(codec.codec), grid_of(codec.codec.spec, 257, 321)
+    window = max(stage.largest_bytes(grid) for stage in costs.stages.values())
+    roomy = costs.held_bytes(grid, "encode") + 2 * window
+    encoded = codec.encode(picture, 60, memory_bytes=roomy)
+    assert not calls
+    assert codec.encode(picture, 60, memory_bytes=roomy - 1) == encoded
+    assert len(calls) > 5
 
 
 def test_a_spec_says_halo_if_and_only_if_it_has_one() -> None:
