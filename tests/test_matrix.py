@@ -1,5 +1,6 @@
 """What benchmarks/matrix.py prints, and what it goes on with."""
 
+import importlib
 import json
 import runpy
 from argparse import Namespace
@@ -16,7 +17,13 @@ PATH = Path(__file__).parents[1] / "benchmarks" / "matrix.py"
 
 @pytest.fixture(scope="module")
 def matrix() -> dict[str, Any]:
-    return runpy.run_path(str(PATH), run_name="matrix")
+    """What the script and the modules beside it hold."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PATH.parent)
+        names = ("rows", "training")
+        parts = [vars(importlib.import_module(f"matrix_study.{name}")) for name in names]
+        script = runpy.run_path(str(PATH), run_name="matrix")
+    return {name: found for part in (*parts, script) for name, found in part.items()}
 
 
 def row(matrix: dict[str, Any], context: str, seed: int, share: float) -> Any:
