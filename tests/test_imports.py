@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "corelic"
 ROOMS = ["entropy", "codecs", "api", "eval", "attacks", "training", "cli"]  # each above the last
 # For all rooms; they import none.
-SERVANTS = {"media", "errors", "jobs", "tree", "workers", "console", "disk"}
+SERVANTS = {"allocator", "media", "errors", "jobs", "tree", "workers", "console", "disk"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
