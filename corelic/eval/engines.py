@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from corelic.allocator import keep_freed
 from corelic.errors import CorelicError, MissingPartError, PeerError
 from corelic.eval.tasks import Task
 
@@ -117,8 +118,9 @@ class Ray:
 
 
 def _pool(count: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: threads of torch do not survive a fork.
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+    # Spawned, not forked: threads of torch do not survive a fork. Memory as in the serial run.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, mp_context=context, initializer=keep_freed)
 
 
 def _alone(task: Task, data: bytes) -> Done:
