@@ -33,14 +33,32 @@ def of_size(picture: Picture, height_px: int, width_px: int) -> Picture:
     return Picture(np.tile(picture.pixels, repeats)[:height_px, :width_px])
 
 
-def decode_s(codec: FileCodec, picture: Picture, rounds: int) -> float:
-    """Median of the process' own seconds, which a busy machine changes least."""
-    data, times = codec.encode(picture, QUALITY), []
+def encoded(codec: FileCodec, picture: Picture, largest: float) -> list[tuple[float, bytes]]:
+    """Megapixels and file, of every size that the default budget of memory allows."""
+    files = []
+    for height_px, width_px in SIZES_PX:
+        megapixels = height_px * width_px / 1e6
+        if megapixels > largest:
+            break
+        try:
+            data = codec.encode(of_size(picture, height_px, width_px), QUALITY)
+        except MemoryBudgetError as error:
+            print(f"{codec.spec.name}: {megapixels:.2f} megapixels: {error}", flush=True)
+            break
+        files.append((megapixels, data))
+    return files
+
+
+def decode_s(codec: FileCodec, files: list[bytes], rounds: int) -> list[float]:
+    """Medians of the process' own seconds, which a busy machine changes least; all sizes in each
+    round, so that its drift changes all alike."""
+    times: list[list[float]] = [[] for _ in files]
     for _ in range(rounds):
-        started = process_time()
-        codec.decode(data)
-        times.append(process_time() - started)
-    return median(times)
+        for data, own in zip(files, times, strict=True):
+            started = process_time()
+            codec.decode(data)
+            own.append(process_time() - started)
+    return [median(own) for own in times]
 
 
 def main() -> int:
@@ -60,18 +78,11 @@ def main() -> int:
             codec = untrained(spec, picture)
         else:
             codec = FileCodec(store.from_file(path), torch.device("cpu"))
-        found = []
-        for height_px, width_px in SIZES_PX:
-            megapixels = height_px * width_px / 1e6
-            if megapixels > given.largest:
-                break
-            try:
-                seconds = decode_s(codec, of_size(picture, height_px, width_px), given.rounds)
-            except MemoryBudgetError as error:
-                print(f"{name}: {megapixels:.2f} megapixels: {error}", flush=True)
-                break
-            found.append(seconds / megapixels)
-            print(f"{name}: {megapixels:.2f} megapixels, {found[-1]:.2f} s each", flush=True)
+        files = encoded(codec, picture, given.largest)
+        seconds = decode_s(codec, [data for _, data in files], given.rounds)
+        found = [each / megapixels for each, (megapixels, _) in zip(seconds, files, strict=True)]
+        for (megapixels, _), each in zip(files, found, strict=True):
+            print(f"{name}: {megapixels:.2f} megapixels, {each:.2f} s each", flush=True)
         middle = median(found)
         flat = all(abs(each / middle - 1) <= FLAT for each in found)
         print(f"{name}: within {FLAT:.0%} of {middle:.2f} s: {'yes' if flat else 'NO'}", flush=True)

@@ -8,8 +8,9 @@
 
 Memory is the largest resident set of the whole process, as the system accounts for it when it ends:
 with interpreter, libraries, weights and the picture itself. The clock starts when the codec is
-loaded. Each run is kept as soon as it ends, beside those of other works and sizes from earlier
-calls.
+loaded. With --rounds the sizes take turns, so that a drift of the machine changes all alike: kept
+are the run of median seconds and the largest peak. Each run is kept as soon as it ends, beside
+those of other works and sizes from earlier calls.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
@@ -133,6 +135,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=WORKS, help="default: both, one after the other")
     parser.add_argument("--memory", type=byte_count, default=MEMORY_BYTES)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--files", type=Path, default=Path("build/memory"), help="%(default)s")
     parser.add_argument("--out", type=Path, help="default: results/memory-CODEC.json, beside this")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
@@ -166,20 +169,27 @@ def main() -> int:
     given.files.mkdir(parents=True, exist_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     runs = earlier_runs(out, settings)
-    for megapixels in given.megapixels:
-        for work in WORKS if given.only is None else (given.only,):
-            run = in_a_process(work, megapixels, given)
-            runs[work, megapixels] = run
-            line = f"{run.seconds:.1f} s, peak {run.peak_bytes / 1e9:.2f} GB"
-            print(f"{work} {megapixels:g} MP: {line}", file=sys.stderr)
-            kept = [asdict(runs[key]) for key in sorted(runs)]
-            result = {**settings, "machine": machine(), "ratios": ratios_of(runs), "runs": kept}
-            data = (json.dumps(result, indent=1) + "\n").encode()
-            atomic_write(out, data, overwrite=True)
+    rounds: dict[tuple[str, float], list[Run]] = {}
+    works = WORKS if given.only is None else (given.only,)
+    for _, megapixels, work in product(range(given.rounds), given.megapixels, works):
+        run = in_a_process(work, megapixels, given)
+        rounds.setdefault((work, megapixels), []).append(run)
+        runs[work, megapixels] = typical(rounds[work, megapixels])
+        line = f"{run.seconds:.1f} s, peak {run.peak_bytes / 1e9:.2f} GB"
+        print(f"{work} {megapixels:g} MP: {line}", file=sys.stderr)
+        kept = [asdict(runs[key]) for key in sorted(runs)]
+        result = {**settings, "machine": machine(), "ratios": ratios_of(runs), "runs": kept}
+        atomic_write(out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
     show(runs, given)
     print(f"all figures: {out}")
     sound = max(run.peak_bytes for run in runs.values()) <= LIMIT_BYTES
     return 0 if sound and max(ratios_of(runs).values()) <= LIMIT_RATIO else 1
+
+
+def typical(runs: list[Run]) -> Run:
+    """Of median seconds, with the largest peak of all."""
+    middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
+    return replace(middle, peak_bytes=max(run.peak_bytes for run in runs))
 
 
 def ratios_of(runs: dict[tuple[str, float], Run]) -> dict[str, float]:

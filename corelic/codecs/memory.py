@@ -54,6 +54,10 @@ class Stage:
         cells = grid.cells if self.halo is None else min(grid.cells, self.largest_window)
         return cells * self.bytes_per_cell
 
+    def roomy_bytes(self, grid: Grid) -> int:
+        """What must be free, so that windows of half of that are large enough."""
+        return max(self.largest_bytes(grid), 2 * self.least_bytes(grid))
+
     def least_bytes(self, grid: Grid) -> int:
         return grid.least_window(self.halo) * self.bytes_per_cell
 
@@ -62,8 +66,9 @@ class Stage:
 class Plan:
     """The tiles of every network for one picture.
 
-    roomy  whether there is room for what the allocator keeps of one tile and cannot use for the
-           next, whose blocks are not quite as large
+    roomy  windows take half of what is free at most: there is room for what the allocator keeps of
+           one tile and cannot use for the next, whose blocks are not quite as large. Giving that
+           back after each tile takes more time than the halos of windows half as large.
     """
 
     grid: Grid
@@ -136,6 +141,8 @@ class Costs:
         if memory_bytes < least_bytes:
             raise MemoryBudgetError(least_bytes, memory_bytes)
         free_bytes = memory_bytes - self.held_bytes(grid, work)
-        roomy = free_bytes >= 2 * max(each.largest_bytes(grid) for each in self.stages.values())
+        roomy = free_bytes >= max(each.roomy_bytes(grid) for each in self.stages.values())
+        if roomy:
+            free_bytes //= 2
         tiles = {name: stage.tiles(grid, free_bytes) for name, stage in self.stages.items()}
         return Plan(grid, tiles, roomy)

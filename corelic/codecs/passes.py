@@ -100,6 +100,8 @@ class Passes:
         for tile in self._tiles("analysis"):
             found = self.codec.analysis(read(tile.window(self.cell_px)), quality)
             y[at(tile.inner(self.cell_latents))] = found[at(tile.crop(self.cell_latents))]
+        if len(self.plan.tiles["analysis"]) > 1:
+            give_back()  # what is to come has blocks of other sizes
         return y
 
     def gain(self, y: Tensor, quality: Tensor, into: Tensor) -> Tensor:

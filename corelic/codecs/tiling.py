@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isqrt
 
 Area = tuple[slice, slice]  # rows, columns
 
@@ -72,21 +71,29 @@ class Grid:
 
         halo  cells each way; None: the network sees everything, and one tile is the whole
         """
-        rows, columns, reach = self.rows, self.columns, halo or 0
+        counts = 1, 1
         if halo is not None and self.cells > window_cells:
-            # Square, for then the halo is least, unless the picture is narrower than that.
-            side = isqrt(window_cells)
-            if self.rows <= side:
-                columns = window_cells // self.rows - 2 * reach
-            elif self.columns <= side:
-                rows = window_cells // self.columns - 2 * reach
-            else:
-                rows = columns = side - 2 * reach
-        return [
-            Tile(row, column)
-            for row in _spans(self.rows, rows, reach)
-            for column in _spans(self.columns, columns, reach)
-        ]
+            counts = self._cheapest(halo, window_cells)
+        rows, columns = (
+            _spans(length, count, halo or 0)
+            for length, count in zip((self.rows, self.columns), counts, strict=True)
+        )
+        return [Tile(row, column) for row in rows for column in columns]
+
+    def _cheapest(self, halo: int, window_cells: int) -> tuple[int, int]:
+        """Numbers of tiles, down and across, whose windows have the fewest cells together.
+
+        Squares where a picture is large; full-width strips, which have halos on two sides only,
+        where it is a few windows large.
+        """
+        found = {}
+        for across in range(1, self.columns + 1):
+            longest = window_cells // _longest(self.columns, across, halo)
+            down = _fewest(self.rows, longest, halo)
+            if down is not None:
+                seen = _seen(self.rows, down, halo) * _seen(self.columns, across, halo)
+                found[down, across] = seen, down * across
+        return min(found, key=found.__getitem__)
 
     def least_window(self, halo: int | None) -> int:
         """Cells of the window around one cell."""
@@ -96,9 +103,27 @@ class Grid:
         return min(self.rows, side) * min(self.columns, side)
 
 
-def _spans(length: int, largest: int, halo: int) -> list[Span]:
+def _fewest(length: int, longest: int, halo: int) -> int | None:
+    """Tiles along an axis, so that no window is longer; None where even one cell's would be."""
+    if length <= longest:
+        return 1
+    if longest - halo >= -(-length // 2):
+        return 2  # at a border each: one halo
+    return -(-length // (longest - 2 * halo)) if longest > 2 * halo else None
+
+
+def _longest(length: int, count: int, halo: int) -> int:
+    """Of the windows of so many tiles along an axis: a bound, met where tiles outdo halos."""
+    return min(-(-length // count) + min(count - 1, 2) * halo, length)
+
+
+def _seen(length: int, count: int, halo: int) -> int:
+    """All windows of an axis together: a bound, as above."""
+    return length + 2 * halo * (count - 1)
+
+
+def _spans(length: int, count: int, halo: int) -> list[Span]:
     """Of nearly equal length: a sliver costs its halo, too."""
-    count = -(-length // max(largest, 1))
     borders = [length * number // count for number in range(count + 1)]
     return [
         Span(max(start - halo, 0), start, stop, min(stop + halo, length))

@@ -39,6 +39,14 @@ def test_what_fits_is_not_cut() -> None:
 
 def test_scales_are_units_per_cell() -> None:
     last = Grid(4, 4).tiles(1, 9)[-1]
-    assert last.inner(64) == (slice(192, 256), slice(192, 256))
-    assert last.window(4) == (slice(8, 16), slice(8, 16))
-    assert last.crop(4) == (slice(4, 8), slice(4, 8))
+    assert last.inner(64) == (slice(128, 256), slice(128, 256))
+    assert last.window(4) == (slice(4, 16), slice(4, 16))
+    assert last.crop(4) == (slice(4, 12), slice(4, 12))
+
+
+def test_few_windows_are_strips_and_many_are_squares() -> None:
+    strips = Grid(64, 32).tiles(1, 640)
+    assert [tile.inner(1)[1] for tile in strips] == [slice(0, 32)] * 4
+    for tile in Grid(157, 157).tiles(1, 640):
+        rows, columns = (span.stop - span.start for span in (tile.rows, tile.columns))
+        assert 1 / 2 < rows / columns < 2

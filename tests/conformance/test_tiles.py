@@ -212,10 +212,14 @@ def test_memory_of_one_tile_is_kept_for_the_next_where_there_is_room_for_both(
     monkeypatch.setattr(memory, "LARGEST_WINDOW_BYTES", 1)  # so there are tiles
     monkeypatch.setattr(passes, "give_back", lambda: calls.append(1))
     costs, grid = Costs(codec.codec), grid_of(codec.codec.spec, 257, 321)
-    window = max(stage.largest_bytes(grid) for stage in costs.stages.values())
-    roomy = costs.held_bytes(grid, "encode") + 2 * window
+    free_bytes = max(stage.roomy_bytes(grid) for stage in costs.stages.values())
+    roomy = costs.held_bytes(grid, "encode") + free_bytes
+    for name, tiles in costs.plan(grid, "encode", roomy).tiles.items():
+        for tile in tiles:
+            rows, columns = (span.last - span.first for span in (tile.rows, tile.columns))
+            assert rows * columns * costs.stages[name].bytes_per_cell <= free_bytes / 2
     encoded = codec.encode(picture, 60, memory_bytes=roomy)
-    assert not calls
+    assert len(calls) == 1  # once analysis is done
     assert codec.encode(picture, 60, memory_bytes=roomy - 1) == encoded
     assert len(calls) > 5
 
