@@ -76,11 +76,11 @@ def main() -> int:
     table = np.array(rows)
     ones = np.ones(len(table))
     rate = table[:, 2] - table[:, 0]
-    (exponent, constant), *_ = np.linalg.lstsq(np.stack([table[:, 1], ones], 1), rate)
+    (exponent, constant), *_ = np.linalg.lstsq(np.stack([table[:, 1], ones], 1), rate, rcond=None)
     print(f"{len(rows) // len(QUALITIES)} photographs")
     print(f"RATE_BPP {math.exp(constant):.4f}, RATE_EXPONENT {exponent:.3f}")
     design = np.stack([table[:, 0], table[:, 1], ones], 1)
-    (power, exponent, constant), *_ = np.linalg.lstsq(design, table[:, 3])
+    (power, exponent, constant), *_ = np.linalg.lstsq(design, table[:, 3], rcond=None)
     print(
         f"ERROR {math.exp(constant):.3f}, ERROR_ACTIVITY {power:.3f}, ERROR_EXPONENT {exponent:.3f}"
     )

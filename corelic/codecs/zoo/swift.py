@@ -35,3 +35,4 @@ FIRST = register(
 # The same networks, trained further.
 SECOND = register(replace(FIRST, generation=2))
 THIRD = register(replace(FIRST, generation=3))
+FOURTH = register(replace(FIRST, generation=4))
