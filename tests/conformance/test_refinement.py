@@ -89,7 +89,7 @@ def test_refinement_is_the_same_in_tiles_and_whole(leaning: FileCodec) -> None:
         memory_bytes=least_bytes(leaning, *SIZE_PX, "decode"),
         progress=lambda *state: seen.append(state),
     )
-    assert len(seen) > 2 * leaning.codec.context.steps * 4  # so the context has tiles
+    assert len(seen) > 2 * leaning.codec.context.steps * 2  # so the context has tiles
     assert seen == [(number, len(seen)) for number in range(1, len(seen) + 1)]
     with exact_arithmetic():
         budget = least_bytes(leaning, *SIZE_PX, "decode")
