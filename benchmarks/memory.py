@@ -135,7 +135,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=WORKS, help="default: both, one after the other")
     parser.add_argument("--memory", type=byte_count, default=MEMORY_BYTES)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1, help="of all sizes (%(default)s)")
     parser.add_argument("--files", type=Path, default=Path("build/memory"), help="%(default)s")
     parser.add_argument("--out", type=Path, help="default: results/memory-CODEC.json, beside this")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)

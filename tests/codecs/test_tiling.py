@@ -44,6 +44,10 @@ def test_scales_are_units_per_cell() -> None:
     assert last.crop(4) == (slice(4, 12), slice(4, 12))
 
 
+def test_two_tiles_have_one_halo_each() -> None:
+    assert len(Grid(32, 32).tiles(1, 17 * 32)) == 2
+
+
 def test_few_windows_are_strips_and_many_are_squares() -> None:
     strips = Grid(64, 32).tiles(1, 640)
     assert [tile.inner(1)[1] for tile in strips] == [slice(0, 32)] * 4
