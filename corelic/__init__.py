@@ -99,7 +99,8 @@ def encode(
     picture         path or bytes of a file, PIL.Image or corelic.media.Picture, of any kind in
                     docs/pictures.md
     codec           a name from `list_codecs`, the path of a weights file, or a classical codec such
-                    as avif, whose own kind of file this then is
+                    as avif, whose own kind of file this then is; after the first two, :effort=1
+                    … 6 takes longer for a better file, that decodes as fast
     quality         0 (smallest) … 100 (best), log-linear in λ, rounded to 1/16; 50 unless given,
                     or else one of the targets:
     target_bpp      bits of the file per pixel, at most
@@ -115,8 +116,8 @@ def encode(
                     each quality it tries
 
     Warns PictureWarning where a picture is converted with a loss.
-    Raises CorelicError: PictureError, TooManyPixelsError, UnknownCodecError, BadWeightsError,
-    DeviceError, TargetError, MemoryBudgetError.
+    Raises CorelicError: PictureError, TooManyPixelsError, UnknownCodecError, CodecOptionError,
+    BadWeightsError, DeviceError, TargetError, MemoryBudgetError.
     """
     from corelic.codecs import api
 

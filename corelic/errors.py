@@ -384,6 +384,17 @@ class PeerError(CorelicError, RuntimeError):
         return f"{self.codec}: {self.reason}"
 
 
+class CodecOptionError(CorelicError, ValueError):
+    """A parameter that a learned codec does not have, or not with this value."""
+
+    def __init__(self, codec: str, reason: str) -> None:
+        super().__init__(codec, reason)
+        self.codec, self.reason = codec, reason
+
+    def __str__(self) -> str:
+        return f"{self.codec}: {self.reason}"
+
+
 class RecipeError(CorelicError, ValueError):
     """A training recipe that makes no sense; `reason` names the key and what it may be."""
 

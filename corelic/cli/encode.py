@@ -81,7 +81,10 @@ def encode(
     to folders are not followed. Two pictures that would give one photo.clc give photo.png.clc and
     photo.jpg.clc. What is finished is skipped: a .clc file no older than its picture, of the same
     weights and quality, stripped or not as asked. So a run that was stopped goes on when started
-    again. With a target, nothing is skipped. --memory is for each of the --jobs.
+    again. With a target or an effort, nothing is skipped. --memory is for each of the --jobs.
+
+    A learned codec takes longer for better files with :effort=1 … 6 behind its name; they decode as
+    fast as any.
 
     \b
     Examples:
@@ -89,6 +92,7 @@ def encode(
       corelic encode photo.jpg -q 80 -o small.clc
       corelic encode photo.jpg --strip
       corelic encode photo.jpg --target-size 40KB
+      corelic encode photo.png --codec swift:effort=4
       corelic encode photo.png --codec avif:speed=2
       corelic encode holiday/*.jpg -o encoded/
       corelic encode -r holiday -o encoded --jobs 4
@@ -114,6 +118,7 @@ def encode(
         strip=strip,
     )
     if recursive:
+        from corelic.codecs.annealing import split_effort
         from corelic.codecs.api import open_image_codec
         from corelic.codecs.finished import is_encoded
 
@@ -122,7 +127,8 @@ def encode(
         )
         open_image_codec(codec, device)  # one error if it cannot be had, not one for each picture
         is_done = None  # the quality that meets a target is not known beforehand
-        if aims[1:] == (None, None, None) and native is None:
+        effort = split_effort(codec)[1]  # which a file does not tell
+        if aims[1:] == (None, None, None) and native is None and not effort:
             at = DEFAULT_QUALITY if quality is None else quality
             is_done = partial(is_encoded, codec=codec, quality=at, strip=strip)
         run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from corelic.codecs import peers, store
+from corelic.codecs.annealing import split_effort
 from corelic.codecs.base import CodecSpec, ImageCodec
 from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
@@ -117,6 +118,8 @@ def encode(
         quality = DEFAULT_QUALITY if quality is None else quality
         return peer.encode(_for_peer(picture, peer), quality)
     opened, show = open_codec(codec, device), progress or silent
+    if opened.effort and (target_bpp, target_bytes, target_psnr_db) != (None, None, None):
+        raise TargetError("that target", "an effort needs a quality; leave one of the two out")
     limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=show)
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
@@ -253,7 +256,7 @@ def _decoded(
         name = f"{header.codec}-{header.generation}"
         weights = store.by_fingerprint(name, header.fingerprint)
     else:
-        weights = store.by_name(codec)
+        weights = store.by_name(split_effort(codec)[0])
     return FileCodec(weights, device_of(device)).decode(
         content,
         max_pixels=max_pixels,

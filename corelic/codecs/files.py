@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from corelic.codecs.annealing import ITERATIONS, Annealer, Found, split_effort
 from corelic.codecs.base import CodecFacts, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
 from corelic.codecs.learned import Latents, pad
 from corelic.codecs.limits import MEMORY_BYTES
-from corelic.codecs.memory import Costs, Work
+from corelic.codecs.memory import Costs, Network, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS
 from corelic.codecs.store import Weights, by_name
@@ -46,6 +47,7 @@ from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
 SUFFIX = ".clc"
+ENCODING: tuple[Network, ...] = "analysis", "hyper_analysis", "hyper_synthesis", "context"
 SWEEP = tuple(10.0 * step for step in range(11))  # of benchmarks
 DEVICES = ("auto", "cpu", "cuda")
 PADDING_ALLOWED = 2**18  # pixels; 1,000,000 × 1 would be padded to 64 megapixels
@@ -95,18 +97,19 @@ def memory_for(width_px: int, height_px: int) -> Iterator[None]:
 class FileCodec(ImageCodec):
     """A learned codec with its weights, on a device, as a maker and reader of files."""
 
-    def __init__(self, weights: Weights, device: torch.device) -> None:
-        self.weights, self.device = weights, device
+    def __init__(self, weights: Weights, device: torch.device, effort: int = 0) -> None:
+        """effort: how long the encoder looks for better latents; see `codecs.annealing`."""
+        self.weights, self.device, self.effort = weights, device, effort
         # Weights are cached and shared: moving them would pull them from under another codec.
         shared = device.type == "cpu"
         self.codec = weights.codec if shared else copy.deepcopy(weights.codec).to(device)
 
     @property
     def facts(self) -> CodecFacts:
-        spec = self.codec.spec
+        spec, effort = self.codec.spec, self.effort
         return CodecFacts(
-            name=spec.full_name,
-            title=spec.full_name,
+            name=f"{spec.full_name}:effort={effort}" if effort else spec.full_name,
+            title=f"{spec.full_name}, effort {effort}" if effort else spec.full_name,
             suffix=SUFFIX,
             colour="RGB",
             scale=f"log-linear in λ, {spec.lambda_min:g} … {spec.lambda_max:g}",
@@ -137,12 +140,23 @@ class FileCodec(ImageCodec):
         with self.working_on(picture, max_pixels):
             size = picture.width_px, picture.height_px
             passes = self.passes(*size, "encode", memory_bytes, progress)
-            passes.expects("analysis", "hyper_analysis", "hyper_synthesis", "context")
+            read = partial(self.window, picture)
+            tiles = self.annealer.tiles(passes.plan.grid, memory_bytes) if self.effort else []
+            iterations = len(tiles) * ITERATIONS[self.effort]
+            passes.expects(*ENCODING, more=iterations)
             at_step = self.quality_tensor(step / QUALITY_STEPS)
-            y = passes.latents_of(partial(self.window, picture), at_step)
+            y = passes.latents_of(read, at_step)
             y = passes.gain(y, at_step, into=y)
-            quantised = passes.quantise(y, passes.start(y, at_step))
+            z = passes.hyper_latents(y)
+            if self.effort:
+                size = picture.height_px, picture.width_px
+                self.annealer.find(read, Found(y, z), at_step, tiles, size, passes.advance)
+            quantised = passes.quantise(y, passes.start(z, at_step))
             return self.file_of(picture, step, quantised.latents.crc32, passes.words_of(quantised))
+
+    @cached_property
+    def annealer(self) -> Annealer:
+        return Annealer(self.codec, ITERATIONS[self.effort])
 
     @contextmanager
     def working_on(self, picture: Picture, max_pixels: int) -> Iterator[None]:
@@ -277,8 +291,12 @@ class FileCodec(ImageCodec):
 
 
 def open_codec(name: str | Path, device: str = "auto") -> FileCodec:
-    """A codec by name (`swift`, `swift-1`) or path of its weights, ready to make files."""
-    return FileCodec(by_name(str(name)), device_of(device))
+    """A codec by name (`swift`, `swift-1`) or path of its weights, ready to make files.
+
+    With `:effort=3` behind it, its encoder takes longer for better files.
+    """
+    base, effort = split_effort(str(name))
+    return FileCodec(by_name(base), device_of(device), effort)
 
 
 def device_of(name: str) -> torch.device:

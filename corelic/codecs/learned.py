@@ -169,9 +169,13 @@ class LearnedImageCodec(nn.Module):
         y: Tensor,
         quality: Tensor,
         quantise: Callable[[Tensor], Tensor] = straight_through_round,
+        z: Tensor | None = None,
     ) -> Rated:
-        """What lies between the transforms; y (N, M, h, w) gained latents."""
-        z = self.hyper_latents_of(y)
+        """What lies between the transforms; y (N, M, h, w) gained latents.
+
+        z  hyper-latents, where they are not to be those of y
+        """
+        z = self.hyper_latents_of(y) if z is None else z
         node = nearest_node(quality)
         z_hat = quantise(z)
         hyper = self.hyper_synthesis(self.for_parsing(z_hat), node)

@@ -87,12 +87,13 @@ class Passes:
         self.steps = StepElements(codec, self.cell_latents, device)
         self.expected = self.done = 0
 
-    def expects(self, *networks: Network) -> None:
-        """What is to come, for the progress."""
+    def expects(self, *networks: Network, more: int = 0) -> None:
+        """What is to come, for the progress: the tiles of networks, and calls of `advance`."""
         context = self.codec.context
         runs = {"context": context.steps * (2 if context.refines else 1)}
         self.done = 0
-        self.expected = sum(len(self.plan.tiles[name]) * runs.get(name, 1) for name in networks)
+        tiles = sum(len(self.plan.tiles[name]) * runs.get(name, 1) for name in networks)
+        self.expected = tiles + more
 
     def latents_of(self, read: Callable[[Area], Tensor], quality: Tensor) -> Tensor:
         """(1, M, h, w) float32, before any gain. `read` gives a window of the padded picture."""
@@ -111,10 +112,10 @@ class Passes:
             into[area] = self.codec.gained(y[area], quality)
         return into
 
-    def start(self, y: Tensor, quality: Tensor) -> Start:
-        """y (1, M, h, w) with its gain."""
+    def start(self, z: Tensor, quality: Tensor) -> Start:
+        """z as `hyper_latents` gives them."""
         node = nearest_node(quality)
-        z_hat = (self._hyper_latents(y) + 0.5).floor().double()
+        z_hat = (z + 0.5).floor().double()
         return Start(z_hat, node, self._hyper_features(z_hat, node), [])
 
     def quantise(self, y: Tensor, start: Start, *, again: bool = False) -> Quantised:
@@ -186,7 +187,8 @@ class Passes:
             x_hat = self.codec.pixels_of(window, quality)
             yield tile.inner(self.cell_px), x_hat[at(tile.crop(self.cell_px))][0]
 
-    def _hyper_latents(self, y: Tensor) -> Tensor:
+    def hyper_latents(self, y: Tensor) -> Tensor:
+        """(1, C, h/4, w/4) float32, before rounding; y (1, M, h, w) with its gain."""
         z = self._whole(self.codec.spec.hyper_channels, self.cell_hyper, torch.float32)
         for tile in self._tiles("hyper_analysis"):
             found = self.codec.hyper_latents_of(y[at(tile.window(self.cell_latents))])
@@ -252,8 +254,12 @@ class Passes:
             if len(tiles) > 1 and not self.plan.roomy:
                 # Else 8 megapixels in a budget of 260 MB take 368; with it, 262.
                 give_back()
-            self.done += 1
-            self.progress(self.done, max(self.expected, self.done))
+            self.advance()
+
+    def advance(self) -> None:
+        """One more of what was expected is done."""
+        self.done += 1
+        self.progress(self.done, max(self.expected, self.done))
 
     def _whole(self, channels: int, scale: int, dtype: torch.dtype) -> Tensor:
         grid = self.plan.grid

@@ -69,7 +69,7 @@ class Search:
         self.trials += 1
         y = passes.gain(latents, quality, into=torch.empty_like(latents))
         if self.start is None:
-            self.start = passes.start(y, quality)
+            self.start = passes.start(passes.hyper_latents(y), quality)
             self.started_at = step
         return passes.quantise(y, self.start, again=True)
 

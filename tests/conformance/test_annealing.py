@@ -1,0 +1,152 @@
+"""Latents sought for one picture: real files of every codec, never worse, decoded as any other."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import corelic
+from corelic.codecs.annealing import ITERATIONS, Annealer, gumbel, split_effort
+from corelic.codecs.base import CodecSpec
+from corelic.codecs.files import FileCodec, open_codec
+from corelic.codecs.rate import lambda_of
+from corelic.codecs.tiling import Grid
+from corelic.entropy import container
+from corelic.errors import CodecOptionError, MemoryBudgetError, TargetError
+from corelic.media import Picture
+from tests import tiny
+from tests.conformance.conftest import every_codec, weights
+from tests.conformance.test_codecs import photo
+
+QUALITY = 60
+SIZE_PX = (129, 193)  # six cells of 64
+
+
+def codec_of(spec: CodecSpec, effort: int) -> FileCodec:
+    return FileCodec(weights(spec), torch.device("cpu"), effort)
+
+
+def cost(codec: FileCodec, picture: Picture, data: bytes) -> float:
+    """Real bits of the stream, and what real errors are worth in bits."""
+    difference = codec.decode(data).pixels.astype(float) - picture.pixels
+    worth = lambda_of(codec.codec.spec, torch.tensor([float(QUALITY)])).item()
+    bits = 8 * len(container.read(data).words)
+    return bits + worth * float(np.square(difference).sum()) / 3
+
+
+@every_codec
+def test_an_effort_makes_no_file_worse(spec: CodecSpec) -> None:
+    picture, plain = photo(*SIZE_PX), codec_of(spec, 0)
+    for effort in (1, 2):
+        codec = codec_of(spec, effort)
+        data = codec.encode(picture, QUALITY)
+        # Of random weights it may find nothing; words have four bytes, and pixels are rounded.
+        before, after = (cost(plain, picture, each) for each in (plain.encode(picture, 60), data))
+        assert after <= 1.002 * before + 64
+
+
+def test_more_effort_is_worth_more() -> None:
+    picture = photo(256, 256)
+    codecs = [open_codec(name, "cpu") for name in ("swift", "swift:effort=1", "swift:effort=3")]
+    costs = [cost(codec, picture, codec.encode(picture, QUALITY)) for codec in codecs]
+    assert costs[1] < 0.995 * costs[0]  # 0.991, and 0.976: a smooth picture gains less than most
+    assert costs[2] < 0.985 * costs[0]
+
+
+def test_a_file_does_not_tell_how_it_was_found() -> None:
+    picture = photo(*SIZE_PX)
+    plain, tried = (codec_of(tiny.TINY, effort) for effort in (0, 2))
+    data = tried.encode(picture, QUALITY)
+    assert data != plain.encode(picture, QUALITY)
+    assert container.read_header(data) == container.read_header(plain.encode(picture, QUALITY))
+    assert np.array_equal(plain.decode(data).pixels, tried.decode(data).pixels)
+    assert tried.encode(picture, QUALITY) == data
+
+
+def test_windows_are_as_good_as_the_whole() -> None:
+    codec, picture = codec_of(tiny.TINY, 2), photo(257, 321)
+    whole = Grid(5, 6)
+    least = next(bytes_ for bytes_ in range(0, 10**8, 10**5) if fits(codec.annealer, whole, bytes_))
+    windows = len(codec.annealer.tiles(whole, least))
+    assert windows > 4
+    assert len(codec.annealer.tiles(whole, 10**9)) == 1
+    seen: list[tuple[int, int]] = []
+    tiled = codec.encode(
+        picture, QUALITY, memory_bytes=least, progress=lambda *state: seen.append(state)
+    )
+    assert seen[-1][0] == seen[-1][1] > windows * ITERATIONS[2]
+    plain = codec_of(tiny.TINY, 0).encode(picture, QUALITY)
+    files = plain, tiled, codec.encode(picture, QUALITY)
+    start, in_windows, at_once = (cost(codec, picture, data) for data in files)
+    assert start - in_windows > 0.8 * (start - at_once) > 0
+    with pytest.raises(MemoryBudgetError):
+        codec.encode(picture, QUALITY, memory_bytes=least - 10**5)
+
+
+def fits(annealer: Annealer, grid: Grid, memory_bytes: int) -> bool:
+    try:
+        annealer.tiles(grid, memory_bytes)
+    except MemoryBudgetError:
+        return False
+    return True
+
+
+def test_what_is_beyond_the_picture_counts_for_nothing() -> None:
+    codec = codec_of(tiny.TINY, 1)
+    picture = photo(65, 65)  # of 128 × 128
+    plain = codec_of(tiny.TINY, 0)
+    assert cost(codec, picture, codec.encode(picture, QUALITY)) < cost(
+        plain, picture, plain.encode(picture, QUALITY)
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.4, 0.15])
+def test_rounding_is_down_or_up_by_distance(temperature: float) -> None:
+    quantise = gumbel(temperature, torch.Generator().manual_seed(0))
+    x = torch.tensor([-3.0, -2.9, 0.5, 1.2, 7.0]).repeat(2000, 1).requires_grad_()
+    found = quantise(x)
+    assert bool(((found >= x.floor()) & (found <= x.floor() + 1)).all())
+    up = (found - x.floor()).round().mean(0)
+    odds = [(math.atanh(share) - math.atanh(1 - share)) / temperature for share in (0.1, 0.2)]
+    expected = [0, 1 / (1 + math.exp(-odds[0])), 0.5, 1 / (1 + math.exp(-odds[1])), 0]
+    assert up.tolist() == pytest.approx(expected, abs=0.04)
+    found.sum().backward()
+    assert x.grad is not None and x.grad.isfinite().all()
+    assert (x.grad >= 0).all() and x.grad[:, 2].mean() > 0.5
+
+
+def test_names_say_the_effort() -> None:
+    assert split_effort("swift") == ("swift", 0)
+    assert split_effort("models/own.safetensors:effort=2") == ("models/own.safetensors", 2)
+    assert split_effort(r"C:\runs\rate=1.safetensors")[1] == 0
+    codec = open_codec("swift:effort=4", "cpu")
+    assert codec.facts.name == "swift-4:effort=4"
+    assert open_codec(codec.facts.name, "cpu").facts == codec.facts
+    assert open_codec("swift:effort=0", "cpu").facts == open_codec("swift", "cpu").facts
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("swift:effort=7", "whole number, 0 … 6"),
+        ("swift:effort=", "whole number"),
+        ("swift:effort=-1", "whole number"),
+        ("swift:speed=1", "no parameter 'speed'; it has effort"),
+    ],
+)
+def test_other_options_are_refused(name: str, reason: str) -> None:
+    with pytest.raises(CodecOptionError, match=reason):
+        corelic.encode(photo(64, 64), codec=name)
+
+
+@pytest.mark.parametrize("target", ["target_bpp", "target_bytes", "target_psnr_db"])
+def test_a_target_needs_no_effort(target: str) -> None:
+    with pytest.raises(TargetError, match="effort needs a quality"):
+        corelic.encode(photo(64, 64), codec="swift:effort=1", **{target: 30})
+
+
+def test_a_file_of_an_effort_decodes_by_that_name() -> None:
+    data = corelic.encode(photo(64, 65), codec="swift:effort=1")
+    assert corelic.decode(data, codec="swift:effort=1").size == (65, 64)
+    assert corelic.decode(data).size == (65, 64)
