@@ -27,7 +27,7 @@ from corelic.codecs.learned import (
     LearnedImageCodec,
     straight_through_round,
 )
-from corelic.codecs.memory import Costs
+from corelic.codecs.memory import Costs, Work
 from corelic.codecs.passes import at
 from corelic.codecs.rate import QUALITY_MAX, lambda_of
 from corelic.codecs.tiling import Grid, Tile
@@ -41,7 +41,7 @@ FEW_ITERATIONS, EXPONENT = 40, -0.35
 BETAS = 0.8, 0.999
 EDGE = 1e-4  # how near to a whole number the odds of its neighbours are told apart
 PROBE = 2  # cells each way of the window whose memory is measured
-TRANSIENT = 1.6  # peak of a gradient over what its forward pass leaves for it
+TRANSIENT = 1.75  # peak of a gradient over what its forward pass leaves for it
 
 Read = Callable[[tuple[slice, slice]], Tensor]
 
@@ -84,9 +84,9 @@ class Annealer:
         self.cell_px = codec.spec.pad_multiple_px
         self.cell_latents = self.cell_px // codec.spec.transform.stride_px
 
-    def tiles(self, grid: Grid, memory_bytes: int) -> list[Tile]:
+    def tiles(self, grid: Grid, work: Work, memory_bytes: int) -> list[Tile]:
         """MemoryBudgetError where not even the smallest window fits."""
-        held_bytes = self.costs.held_bytes(grid, "encode")
+        held_bytes = self.costs.held_bytes(grid, work)
         least_bytes = held_bytes + grid.least_window(self.halo) * self.bytes_per_cell
         if least_bytes > memory_bytes:
             raise MemoryBudgetError(least_bytes, memory_bytes)

@@ -118,8 +118,6 @@ def encode(
         quality = DEFAULT_QUALITY if quality is None else quality
         return peer.encode(_for_peer(picture, peer), quality)
     opened, show = open_codec(codec, device), progress or silent
-    if opened.effort and (target_bpp, target_bytes, target_psnr_db) != (None, None, None):
-        raise TargetError("that target", "an effort needs a quality; leave one of the two out")
     limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=show)
     if target_bpp is not None:
         if not 0 < target_bpp < inf:

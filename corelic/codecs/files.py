@@ -28,7 +28,7 @@ from corelic.codecs.memory import Costs, Network, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS
 from corelic.codecs.store import Weights, by_name
-from corelic.codecs.tiling import Area, Grid
+from corelic.codecs.tiling import Area, Grid, Tile
 from corelic.entropy import container
 from corelic.entropy.coder import Decoder
 from corelic.entropy.container import MAX_PIXELS, Colour, Container, Header
@@ -140,23 +140,47 @@ class FileCodec(ImageCodec):
         with self.working_on(picture, max_pixels):
             size = picture.width_px, picture.height_px
             passes = self.passes(*size, "encode", memory_bytes, progress)
-            read = partial(self.window, picture)
-            tiles = self.annealer.tiles(passes.plan.grid, memory_bytes) if self.effort else []
-            iterations = len(tiles) * ITERATIONS[self.effort]
-            passes.expects(*ENCODING, more=iterations)
+            windows = self.windows(passes, "encode", memory_bytes)
+            passes.expects(*ENCODING, more=self.iterations(windows))
             at_step = self.quality_tensor(step / QUALITY_STEPS)
-            y = passes.latents_of(read, at_step)
+            y = passes.latents_of(partial(self.window, picture), at_step)
             y = passes.gain(y, at_step, into=y)
-            z = passes.hyper_latents(y)
-            if self.effort:
-                size = picture.height_px, picture.width_px
-                self.annealer.find(read, Found(y, z), at_step, tiles, size, passes.advance)
+            z = self.settled(passes, picture, y, at_step, windows)
             quantised = passes.quantise(y, passes.start(z, at_step))
             return self.file_of(picture, step, quantised.latents.crc32, passes.words_of(quantised))
 
     @cached_property
     def annealer(self) -> Annealer:
         return Annealer(self.codec, ITERATIONS[self.effort])
+
+    @property
+    def plain(self) -> FileCodec:
+        """The same codec without an effort."""
+        return FileCodec(self.weights, self.device)
+
+    def windows(self, passes: Passes, work: Work, memory_bytes: int) -> list[Tile]:
+        """In which latents are sought; none without an effort."""
+        if not self.effort:
+            return []
+        return self.annealer.tiles(passes.plan.grid, work, memory_bytes)
+
+    def iterations(self, windows: list[Tile]) -> int:
+        return len(windows) * ITERATIONS[self.effort]
+
+    def settled(
+        self,
+        passes: Passes,
+        picture: Picture,
+        y: Tensor,
+        quality: Tensor,
+        windows: list[Tile],
+    ) -> Tensor:
+        """Hyper-latents for gained latents; in `windows`, both are sought, y in place."""
+        z = passes.hyper_latents(y)
+        if windows:
+            read, size = partial(self.window, picture), (picture.height_px, picture.width_px)
+            self.annealer.find(read, Found(y, z), quality, windows, size, passes.advance)
+        return z
 
     @contextmanager
     def working_on(self, picture: Picture, max_pixels: int) -> Iterator[None]:

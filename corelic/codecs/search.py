@@ -5,7 +5,7 @@
 The analysis depends on the quality, too, but weakly: of the latents that it finds for one quality,
 those of a few units more or less are made by another gain. So it runs once for a good guess, and
 again only where that proves bad. Hyper-latents, and with them the first step of the context, serve
-again for a quality that is nearer still.
+again for a quality that is nearer still, but where they are sought for each quality.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Search:
         self.codec, self.picture = codec, picture
         size = picture.width_px, picture.height_px
         self.passes: Passes = codec.passes(*size, "search", memory_bytes, progress)
+        self.windows = codec.windows(self.passes, "search", memory_bytes)
         self.latents: Tensor | None = None
         self.start: Start | None = None
         self.analysed_at = self.started_at = 0
@@ -61,15 +62,16 @@ class Search:
 
     def quantise(self, step: int) -> Quantised:
         latents, passes, quality = self.analyse(step), self.passes, self._quality(step)
-        near = abs(step - self.started_at) <= (NEAR_STEPS if step > 0 else 0)
+        near = not self.windows and abs(step - self.started_at) <= (NEAR_STEPS if step > 0 else 0)
         if self.start is not None and not (near and self.start.node.equal(nearest_node(quality))):
             self.start = None
         first = ("hyper_analysis", "hyper_synthesis") if self.start is None else ()
-        passes.expects(*first, "context")
+        passes.expects(*first, "context", more=self.codec.iterations(self.windows))
         self.trials += 1
         y = passes.gain(latents, quality, into=torch.empty_like(latents))
         if self.start is None:
-            self.start = passes.start(passes.hyper_latents(y), quality)
+            z = self.codec.settled(passes, self.picture, y, quality, self.windows)
+            self.start = passes.start(z, quality)
             self.started_at = step
         return passes.quantise(y, self.start, again=True)
 

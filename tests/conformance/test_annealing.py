@@ -11,9 +11,11 @@ from corelic.codecs.annealing import ITERATIONS, Annealer, gumbel, split_effort
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec, open_codec
 from corelic.codecs.rate import lambda_of
+from corelic.codecs.targets import encode_to_psnr, encode_to_size
 from corelic.codecs.tiling import Grid
 from corelic.entropy import container
-from corelic.errors import CodecOptionError, MemoryBudgetError, TargetError
+from corelic.errors import CodecOptionError, MemoryBudgetError
+from corelic.eval.metrics import psnr_db
 from corelic.media import Picture
 from tests import tiny
 from tests.conformance.conftest import every_codec, weights
@@ -68,9 +70,9 @@ def test_windows_are_as_good_as_the_whole() -> None:
     codec, picture = codec_of(tiny.TINY, 2), photo(257, 321)
     whole = Grid(5, 6)
     least = next(bytes_ for bytes_ in range(0, 10**8, 10**5) if fits(codec.annealer, whole, bytes_))
-    windows = len(codec.annealer.tiles(whole, least))
+    windows = len(codec.annealer.tiles(whole, "encode", least))
     assert windows > 4
-    assert len(codec.annealer.tiles(whole, 10**9)) == 1
+    assert len(codec.annealer.tiles(whole, "encode", 10**9)) == 1
     seen: list[tuple[int, int]] = []
     tiled = codec.encode(
         picture, QUALITY, memory_bytes=least, progress=lambda *state: seen.append(state)
@@ -86,7 +88,7 @@ def test_windows_are_as_good_as_the_whole() -> None:
 
 def fits(annealer: Annealer, grid: Grid, memory_bytes: int) -> bool:
     try:
-        annealer.tiles(grid, memory_bytes)
+        annealer.tiles(grid, "encode", memory_bytes)
     except MemoryBudgetError:
         return False
     return True
@@ -140,10 +142,28 @@ def test_other_options_are_refused(name: str, reason: str) -> None:
         corelic.encode(photo(64, 64), codec=name)
 
 
-@pytest.mark.parametrize("target", ["target_bpp", "target_bytes", "target_psnr_db"])
-def test_a_target_needs_no_effort(target: str) -> None:
-    with pytest.raises(TargetError, match="effort needs a quality"):
-        corelic.encode(photo(64, 64), codec="swift:effort=1", **{target: 30})
+def test_a_size_is_met_with_an_effort() -> None:
+    plain, tried = (open_codec(name, "cpu") for name in ("swift", "swift:effort=2"))
+    picture, target_bytes = photo(200, 200), 3000
+    usual, found = (encode_to_size(codec, picture, target_bytes) for codec in (plain, tried))
+    assert 0.96 * target_bytes <= len(found.data) <= target_bytes
+    assert found.quality_step > usual.quality_step
+    before, after = (
+        error_of(codec, picture, each.data) for codec, each in ((plain, usual), (tried, found))
+    )
+    assert after < before
+
+
+def test_a_psnr_is_met_with_an_effort() -> None:
+    plain, tried = (open_codec(name, "cpu") for name in ("swift", "swift:effort=2"))
+    picture = photo(200, 200)
+    usual, found = (encode_to_psnr(codec, picture, 35.0) for codec in (plain, tried))
+    assert psnr_db(picture.pixels, tried.decode(found.data).pixels) == pytest.approx(35, abs=0.05)
+    assert len(found.data) < len(usual.data)
+
+
+def error_of(codec: FileCodec, picture: Picture, data: bytes) -> float:
+    return -psnr_db(picture.pixels, codec.decode(data).pixels)
 
 
 def test_a_file_of_an_effort_decodes_by_that_name() -> None:
