@@ -27,6 +27,7 @@
     ├── OutputError (OSError)                   a result that cannot be written
     ├── MissingPartError (ImportError)          an optional package that is not installed
     ├── PeerError (RuntimeError)                a classical codec that failed
+    ├── CodecOptionError (ValueError)           a parameter that a learned codec does not have
     ├── RecipeError (ValueError)                a training recipe that makes no sense
     ├── TrainingError (RuntimeError)            a training run that cannot go on
     ├── DeviceError (RuntimeError)              a device that is not here or does not do

@@ -34,6 +34,7 @@ EXAMPLES = [
     errors.OutputError("photo.clc", "the disk is full"),
     errors.MissingPartError("JPEG XL", "pillow-jxl-plugin", "bench"),
     errors.PeerError("vvc", "the encoder gave no file"),
+    errors.CodecOptionError("swift", "effort is 9; give a whole number, 0 … 6"),
     errors.RecipeError("swift.yaml", "no key 'stepz'"),
     errors.DeviceError("cuda", "there is none; use --device cpu"),
     errors.TrainingError("100 steps had gradients that are not finite; lower the learning rate"),
