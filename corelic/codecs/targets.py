@@ -82,7 +82,7 @@ def encode_to_size(
         wanted = math.log(AIM * target_bytes * 8 / pixels)
         usual = math.log(RATE_BPP * _activity(picture))
         step = scale.step_for(wanted - usual, RATE_EXPONENT)
-        if codec.effort:  # each quantisation takes long; without, files are some 3 % larger
+        if codec.effort:  # each quantisation takes long; without, files are a few percent larger
             with suppress(TargetError):
                 step = encode_to_size(
                     codec.plain,
@@ -145,7 +145,7 @@ def encode_to_psnr(
         wanted = 2 * math.log(peak) - target_db * math.log(10) / 10
         scale = Scale(codec)
         step = _first_step(search, scale, wanted)
-        if codec.effort:  # as for sizes; and it has some 0.3 dB less
+        if codec.effort:  # as for sizes; and it has some 0.1 dB less
             with suppress(TargetError):
                 step = encode_to_psnr(
                     codec.plain,
