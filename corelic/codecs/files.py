@@ -24,7 +24,7 @@ from corelic.codecs.base import CodecFacts, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
 from corelic.codecs.learned import Latents, pad
 from corelic.codecs.limits import MEMORY_BYTES
-from corelic.codecs.memory import Costs, Network, Work
+from corelic.codecs.memory import Costs, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS
 from corelic.codecs.store import Weights, by_name
@@ -47,7 +47,6 @@ from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
 SUFFIX = ".clc"
-ENCODING: tuple[Network, ...] = "analysis", "hyper_analysis", "hyper_synthesis", "context"
 SWEEP = tuple(10.0 * step for step in range(11))  # of benchmarks
 DEVICES = ("auto", "cpu", "cuda")
 PADDING_ALLOWED = 2**18  # pixels; 1,000,000 × 1 would be padded to 64 megapixels
@@ -141,7 +140,8 @@ class FileCodec(ImageCodec):
             size = picture.width_px, picture.height_px
             passes = self.passes(*size, "encode", memory_bytes, progress)
             windows = self.windows(passes, "encode", memory_bytes)
-            passes.expects(*ENCODING, more=self.iterations(windows))
+            more = self.iterations(windows)
+            passes.expects("analysis", "hyper_analysis", "hyper_synthesis", "context", more=more)
             at_step = self.quality_tensor(step / QUALITY_STEPS)
             y = passes.latents_of(partial(self.window, picture), at_step)
             y = passes.gain(y, at_step, into=y)
