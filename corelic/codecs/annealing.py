@@ -47,7 +47,7 @@ Read = Callable[[tuple[slice, slice]], Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Unrounded:
     """Gained latents (1, M, h, w) and hyper-latents (1, C, h/4, w/4), float32, before rounding."""
 
     y: Tensor
@@ -62,7 +62,7 @@ def split_effort(name: str) -> tuple[str, int]:
         return name, 0
     if key != "effort":
         raise CodecOptionError(base, f"has no parameter {key!r}; it has effort")
-    if not value.isdecimal() or int(value) >= len(ITERATIONS):
+    if value not in map(str, range(len(ITERATIONS))):
         reason = f"effort is {value!r}; give a whole number, 0 … {len(ITERATIONS) - 1}"
         raise CodecOptionError(base, reason)
     return base, int(value)
@@ -95,7 +95,7 @@ class Annealer:
     def find(
         self,
         read: Read,
-        start: Found,
+        start: Unrounded,
         quality: Tensor,
         tiles: list[Tile],
         size: tuple[int, int],
@@ -136,14 +136,13 @@ class Annealer:
                 y = self.codec.latents_of(x, quality)
                 z = self.codec.hyper_latents_of(y)
             noise = torch.Generator(device).manual_seed(0)
-            cost = _cost(
+            _cost(
                 self.codec,
                 x,
-                Found(y.requires_grad_(), z.requires_grad_()),
+                Unrounded(y.requires_grad_(), z.requires_grad_()),
                 quality,
                 gumbel(HOT, noise),
             )
-            del cost
         return sum(kept.values())
 
 
@@ -154,7 +153,7 @@ class _Window:
         self,
         annealer: Annealer,
         read: Read,
-        start: Found,
+        start: Unrounded,
         quality: Tensor,
         tile: Tile,
         size: tuple[int, int],
@@ -168,7 +167,7 @@ class _Window:
         )
         self.x = read(pixels)[:, :, :rows, :columns].clone()
         # Of what inference made, only clones can have gradients.
-        self.around = Found(
+        self.around = Unrounded(
             start.y[at(tile.window(cell_latents))].clone(),
             start.z[at(tile.window(cell_hyper))].clone(),
         )
@@ -176,32 +175,29 @@ class _Window:
 
     def annealed(
         self, iterations: int, noise: torch.Generator, advance: Callable[[], None]
-    ) -> Found:
+    ) -> Unrounded:
         """Of the tile: the better of what it began with and what was found."""
-        start = Found(*(self._tile_of(each) for each in (self.around.y, self.around.z)))
-        found = Found(start.y.clone().requires_grad_(), start.z.clone().requires_grad_())
+        y, z = self.inner
+        start = Unrounded(self.around.y[y].clone(), self.around.z[z].clone())
+        found = Unrounded(start.y.clone().requires_grad_(), start.z.clone().requires_grad_())
         rate = learning_rate(float(self.quality.item()), iterations)
         optimiser = torch.optim.Adam([found.y, found.z], lr=rate, betas=BETAS)
         for iteration in range(iterations):
             temperature = HOT * (COLD / HOT) ** (iteration / iterations)
             optimiser.zero_grad()
-            self._cost(found, gumbel(temperature, noise)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            torch.autograd.backward(self._cost(found, gumbel(temperature, noise)))
             optimiser.step()
             advance()
         with torch.no_grad():
-            found = Found(
+            found = Unrounded(
                 found.y.detach().clamp(-LATENT_LIMIT, LATENT_LIMIT),
                 found.z.detach().clamp(-HYPER_LIMIT, HYPER_LIMIT),
             )
             costs = [self._cost(each, straight_through_round) for each in (start, found)]
         return found if bool(costs[1] < costs[0]) else start
 
-    def _tile_of(self, whole: Tensor) -> Tensor:
-        y, z = self.inner
-        return whole[y if whole is self.around.y else z].clone()
-
-    def _cost(self, tile: Found, quantise: Callable[[Tensor], Tensor]) -> Tensor:
-        whole = Found(self.around.y.clone(), self.around.z.clone())
+    def _cost(self, tile: Unrounded, quantise: Callable[[Tensor], Tensor]) -> Tensor:
+        whole = Unrounded(self.around.y.clone(), self.around.z.clone())
         whole.y[self.inner[0]], whole.z[self.inner[1]] = tile.y, tile.z
         return _cost(self.codec, self.x, whole, self.quality, quantise)
 
@@ -209,7 +205,7 @@ class _Window:
 def _cost(
     codec: LearnedImageCodec,
     x: Tensor,
-    latents: Found,
+    latents: Unrounded,
     quality: Tensor,
     quantise: Callable[[Tensor], Tensor],
 ) -> Tensor:

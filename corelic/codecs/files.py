@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from corelic.codecs.annealing import ITERATIONS, Annealer, Found, split_effort
+from corelic.codecs.annealing import ITERATIONS, Annealer, Unrounded, split_effort
 from corelic.codecs.base import CodecFacts, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
 from corelic.codecs.learned import Latents, pad
@@ -179,7 +179,7 @@ class FileCodec(ImageCodec):
         z = passes.hyper_latents(y)
         if windows:
             read, size = partial(self.window, picture), (picture.height_px, picture.width_px)
-            self.annealer.find(read, Found(y, z), quality, windows, size, passes.advance)
+            self.annealer.find(read, Unrounded(y, z), quality, windows, size, passes.advance)
         return z
 
     @contextmanager

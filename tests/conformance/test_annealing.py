@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import corelic
-from corelic.codecs.annealing import ITERATIONS, Annealer, Found, gumbel, split_effort
+from corelic.codecs.annealing import ITERATIONS, Annealer, Unrounded, gumbel, split_effort
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec, open_codec
 from corelic.codecs.rate import lambda_of
@@ -108,7 +108,7 @@ def test_what_is_beyond_the_picture_counts_for_nothing() -> None:
         z = codec.hyper_latents_of(y)
         tiles = annealer.tiles(Grid(2, 2), "encode", 10**9)
         read = partial(window_of, padded)
-        annealer.find(read, Found(y, z), quality, tiles, (65, 70), idle)
+        annealer.find(read, Unrounded(y, z), quality, tiles, (65, 70), idle)
         found.append((y, z))
     assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
     assert not torch.equal(found[0][0], codec.latents_of(x, quality))
