@@ -10,6 +10,7 @@ it makes no files.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.entropy.grid import GridTable
@@ -32,14 +33,18 @@ def float_twin(codec: LearnedImageCodec) -> LearnedImageCodec:
 
 def copy_weights(source: LearnedImageCodec, target: LearnedImageCodec) -> None:
     """Into a codec in float; RuntimeError where `source` is of another architecture."""
+    target.load_state_dict(parameters_of(source, target))
+
+
+def parameters_of(source: LearnedImageCodec, target: LearnedImageCodec) -> dict[str, Tensor]:
+    """Those of `source` that `target`, a codec in float, has too, as its state in float32."""
     # Lookup tables are made when a codec moves to the grid; one in float has none.
     tables = {
         f"{name}.table" for name, part in target.named_modules() if isinstance(part, GridTable)
     }
     given = source.state_dict()
-    state = {
+    return {
         name: tensor if name in tables else given[name].float()
         for name, tensor in target.state_dict().items()
         if name in given
     }
-    target.load_state_dict(state)

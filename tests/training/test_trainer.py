@@ -15,6 +15,7 @@ from torch import Tensor
 
 from corelic.codecs import store
 from corelic.codecs.files import open_codec
+from corelic.codecs.learned import LearnedImageCodec
 from corelic.entropy.grid import Snap, grid_layers
 from corelic.errors import BadWeightsError, OutputError, TrainingError
 from corelic.eval import metrics
@@ -32,7 +33,8 @@ from corelic.training.trainer import (
     averaged_codec,
     learning_rate_share,
 )
-from tests.tiny import TINY, TINY_WEIGHTS
+from corelic.training.warm_start import start_from
+from tests.tiny import TINY, TINY_WEIGHTS, crops
 from tests.training.conftest import RECIPE, TinyTrainer
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +185,19 @@ def test_a_warm_start_gives_the_codec_that_was_exported(tiny_trainer: type[TinyT
     assert torch.allclose(found.bits, expected.bits, rtol=0.01)
     assert (found.x_hat - expected.x_hat).abs().max() < 0.05
     assert trainer.next_step().isfinite().all()
+
+
+def test_a_deeper_codec_starts_as_the_one_that_was_exported() -> None:
+    transform = replace(TINY.transform, analysis_blocks=(2, 1), synthesis_blocks=(1, 3))
+    deeper = LearnedImageCodec(replace(TINY, transform=transform))
+    same_depth = LearnedImageCodec(TINY)
+    for codec in (deeper, same_depth):
+        start_from(codec.eval(), str(TINY_WEIGHTS))
+    x, quality = crops(7, 2, 128), torch.tensor([20.0, 90.0])
+    with torch.no_grad():
+        found, expected = deeper(x, quality), same_depth(x, quality)
+    assert torch.allclose(found.bits, expected.bits, rtol=1e-5)
+    assert torch.allclose(found.x_hat, expected.x_hat, atol=1e-5)
 
 
 def test_a_warm_start_from_another_architecture_is_refused(
