@@ -1,7 +1,9 @@
 """What a run shows on a terminal: errors, warnings, how far it is."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Timer
 
 from rich.console import Console
@@ -26,6 +28,11 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def as_text(path: Path) -> str:
+    """A file's name as UTF-8 can hold it: bytes that are no text come as `\\xff`."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def show_error(message: str, console: Console) -> None:

@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_IMODE, S_ISDIR, S_ISREG
 
 from corelic.errors import OutputError, PictureError
 
@@ -30,17 +30,19 @@ def atomic_write(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 
     Written beside it under a temporary name, synced, then renamed, so that neither a full disk, an
     interruption nor a power cut leaves half a file. Without `overwrite` an existing file is safe
-    even from one that appears meanwhile.
+    even from one that appears meanwhile; with it, its permissions stay.
     """
     target = Path(os.path.realpath(path))  # writes through a symlink, as `cp` does
     if check_output(path, overwrite=overwrite):
         temporary = target.with_name(f".corelic-{secrets.token_hex(8)}.part")
     else:
-        temporary = target  # a device or a pipe: nothing to rename to
+        temporary = target = path  # a device or a pipe: nothing to rename to, perhaps no real name
     try:
         try:
             _write_synced(temporary, data, new=temporary != target)
             if temporary != target:
+                if overwrite and target.exists():
+                    os.chmod(temporary, S_IMODE(os.stat(target).st_mode))
                 _rename(temporary, target, overwrite=overwrite)
         finally:
             if temporary != target:

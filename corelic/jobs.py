@@ -25,7 +25,7 @@ from corelic.console import printable, progress_bar, show_error
 from corelic.disk import atomic_write as atomic_write  # for those who know them from here
 from corelic.disk import check_output, make_folder, why
 from corelic.disk import read_file as read_file
-from corelic.errors import CorelicError, OutputError
+from corelic.errors import CorelicError, OutputError, PictureError
 
 STREAM = Path("-")  # standard input as a source, standard output as an output
 NAMED_AT_MOST = 10  # failures in the last line of a run; each was shown before
@@ -50,10 +50,16 @@ class Job:
         return "standard input" if self.source == STREAM else str(self.source)
 
     def read(self) -> bytes:
-        return sys.stdin.buffer.read() if self.source == STREAM else read_file(self.source)
+        if self.source != STREAM:
+            return read_file(self.source)
+        if sys.stdin is None:
+            raise PictureError(self.name, "there is none; name a file")
+        return sys.stdin.buffer.read()
 
     def check(self) -> None:
         """What would make `write` fail is said before the work, not after it."""
+        if self.output == STREAM and sys.stdout is None:
+            raise OutputError("standard output", "it is closed; give a file with -o")
         if self.output == STREAM and sys.stdout.isatty():
             raise OutputError("to a terminal", "the result is binary; give a file with -o")
         if self.makes_folder:

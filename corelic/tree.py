@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corelic.console import as_text
 from corelic.disk import why
 from corelic.errors import OutputError, PictureError
 from corelic.jobs import STREAM, Failure, Job, inspect, refuse_clashes
@@ -98,13 +99,16 @@ def _is_taken(file: Path, suffixes: Collection[str]) -> bool:
     """A link that leads nowhere is: it shall fail by name. A pipe is not: it would never end."""
     if file.name.startswith("._") or file.suffix.lower() not in suffixes:
         return False
-    return file.is_file() or not file.exists()
+    return os.path.isfile(file) or not os.path.exists(file)
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Of different files: their last parts, as many as it takes, as in `a/photo.png`."""
-    parts = [path.absolute().parts for path in paths]
-    names = [Path(path.name).as_posix() for path in paths]
+    """Of different files: their last parts, as many as it takes, as in `a/photo.png`.
+
+    Bytes that are no text come as `\\xff`: every file of results can hold such a name.
+    """
+    parts = [Path(as_text(path.absolute())).parts for path in paths]
+    names = [each[-1] for each in parts]
     for length in range(2, max(map(len, parts), default=1) + 1):
         counts = Counter(names)
         if len(counts) == len(names):

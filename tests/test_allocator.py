@@ -10,7 +10,6 @@ import pytest
 
 from corelic import workers
 from corelic.allocator import give_back
-from corelic.eval import engines
 
 ROOT = Path(__file__).parents[1]
 BLOCK_BYTES = 200 * 10**6
@@ -85,8 +84,3 @@ def test_the_program_keeps_it() -> None:
 def test_its_workers_keep_it() -> None:
     [(_, answer)] = workers.attempts([None], kept_and_left, 1)
     assert answer()[0] > 0.9 * BLOCK_BYTES
-
-
-def test_processes_of_a_benchmark_keep_it() -> None:
-    with engines._pool(1) as pool:
-        assert pool.submit(kept_and_left).result()[0] > 0.9 * BLOCK_BYTES

@@ -1,5 +1,6 @@
 """What the functions of `corelic` take, and what they refuse."""
 
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -7,11 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import corelic
+from corelic.codecs.api import open_image_codec
 from corelic.entropy import container
-from corelic.errors import CorelicError, MemoryBudgetError, PictureError, TooManyPixelsError
+from corelic.errors import (
+    BadWeightsError,
+    CorelicError,
+    MemoryBudgetError,
+    PictureError,
+    TooManyPixelsError,
+    UnknownCodecError,
+)
 from corelic.media import Picture, reading
 from tests.tiny import GOLDEN, TINY_WEIGHTS
 
@@ -37,6 +47,33 @@ def test_a_codec_may_be_a_path(photo: Image.Image) -> None:
     assert corelic.decode(data, codec=TINY_WEIGHTS).size == photo.size
     assert corelic.decode_picture(data, codec=TINY_WEIGHTS).width_px == photo.width
     assert corelic.native_suffix(TINY_WEIGHTS) is None
+
+
+@pytest.mark.parametrize(
+    ("codec", "error", "reason"),
+    [
+        ("aviff:speed=8", UnknownCodecError, "did you mean 'avif'"),
+        ("a" * 300, UnknownCodecError, "there is no codec"),
+        ("runs:lr=1/own.safetensors", BadWeightsError, "runs:lr=1/own.safetensors"),
+    ],
+)
+def test_a_codec_that_is_none_is_called_by_its_name(
+    codec: str, error: type[CorelicError], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        open_image_codec(codec, "cpu")
+
+
+def test_pixels_that_may_not_be_written_are_read(photo: Image.Image) -> None:
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # not once a process
+    pixels = np.array(photo)
+    pixels.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = corelic.encode(Picture(pixels), codec=TINY)
+    torch.set_warn_always(before)
+    assert data == corelic.encode(photo, codec=TINY)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])

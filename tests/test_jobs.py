@@ -293,3 +293,11 @@ def test_a_file_that_must_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(PictureError, match=r"^a\.png: cannot be read \(permission denied\)$"):
         jobs.read_file(*make("a.png"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are a Unix system's")
+def test_a_replaced_file_keeps_its_permissions() -> None:
+    path = Path("private.clc")
+    path.touch(mode=0o600)
+    atomic_write(path, b"data", overwrite=True)
+    assert path.read_bytes() == b"data" and path.stat().st_mode & 0o777 == 0o600

@@ -9,7 +9,7 @@ import pytest
 
 from corelic.errors import OutputError, PictureError
 from corelic.jobs import STREAM
-from corelic.tree import Tree, plan_tree
+from corelic.tree import Tree, distinct_names, plan_tree
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +168,10 @@ def test_an_output_that_is_no_folder_is_refused(output: str) -> None:
 def test_standard_input_is_no_folder() -> None:
     with pytest.raises(PictureError, match="leave -r out"):
         planned(str(STREAM))
+
+
+def test_names_are_text_whatever_their_bytes() -> None:
+    assert distinct_names([Path(os.fsdecode(b"a/b\xff.png")), Path("é.png")]) == [
+        "b\\xff.png",
+        "é.png",
+    ]

@@ -40,11 +40,12 @@ from corelic.attacks.page import page
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import Victim, victim_of
 from corelic.codecs.peers import PEERS
+from corelic.console import printable
 from corelic.errors import CorelicError, UnknownCodecError
 from corelic.eval.bench import NoPicturesError, PictureFile, inventory
 from corelic.eval.engines import Engine, Serial
 from corelic.eval.machine import machine
-from corelic.eval.results import slug
+from corelic.eval.results import make_ours, slug
 from corelic.eval.store import Store
 from corelic.eval.tasks import Subject, Task, lossless_webp, opened
 from corelic.eval.threads import torch_threads
@@ -152,7 +153,7 @@ def run(
     failures += [Failure(f"{codec} behind {defence}", e) for (codec, defence), e in unfit.items()]
     if not pictures:
         raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
-    out.mkdir(parents=True, exist_ok=True)
+    make_ours(out, "attacked", "robustness.json", "index.html")
     store = Store(out / "cells")
     paths = {picture.digest: picture.path for picture in pictures}
     everything = assaults_of(plan, pictures)
@@ -318,7 +319,7 @@ def _write(out: Path, outcome: Outcome, found: dict[Assault, Assaulted]) -> None
             | {"attacked": files[finding.point], "rows": list(map(to_json, finding.rows))}
             for finding in outcome.findings
         ],
-        "failures": [str(failure) for failure in outcome.failures],
+        "failures": [printable(str(failure)) for failure in outcome.failures],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     atomic_write(out / "robustness.json", text.encode(), overwrite=True)

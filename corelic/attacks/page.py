@@ -11,6 +11,7 @@ from statistics import fmean
 
 from corelic.attacks.evaluation.damage import Row
 from corelic.attacks.findings import NONE, PANELS, Finding, Outcome, Point
+from corelic.console import printable
 from corelic.eval.report import part
 
 COLUMNS = (
@@ -32,7 +33,7 @@ def page(outcome: Outcome) -> str:
     plain = {_codec(one): one for one in outcome.findings if one.point.defence == NONE}
     body = "".join(_line(finding, plain.get(_codec(finding))) for finding in outcome.findings)
     head = "".join(f"<th>{html.escape(name)}</th>" for name in COLUMNS)
-    failures = "".join(f"<li>{html.escape(str(one))}</li>" for one in outcome.failures)
+    failures = "".join(f"<li>{html.escape(printable(str(one)))}</li>" for one in outcome.failures)
     plan = outcome.plan
     about = (
         f"{plan.steps} steps of attacks with gradients, {plan.queries} queries of those without; "

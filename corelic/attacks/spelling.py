@@ -110,8 +110,11 @@ class Spelt:
             )
         return self.value
 
-    def known(self, *parameters: str) -> Spelt:
-        """Itself; AttackError where it has a parameter of another name."""
+    def known(self, *parameters: str, valued: bool) -> Spelt:
+        """Itself; AttackError where it has a parameter of another name, or a value for nothing."""
+        if self.value is not None and not valued:
+            reason = f"takes no value; leave ={self.value} out"
+            raise AttackError(f"{self.kind} {self.name}", reason)
         for key in self.parameters:
             if key not in parameters:
                 allowed = ", ".join(parameters) or "none"
@@ -173,7 +176,7 @@ def attack(
     """`pgd`, `ifgsm`, `fgsm`, `apgd`, `adam`, `cw:goal=100`; `square`, `spsa`, `genetic`, `random`,
     which ask real files; `noise`."""
     spelt = Spelt.of("the attack", text)
-    spelt.known(*(["goal"] if spelt.name == "cw" else []))
+    spelt.known(*(["goal"] if spelt.name == "cw" else []), valued=False)
     if modifiers and spelt.name in BLIND:
         raise AttackError(
             f"the attack {spelt.name}", "climbs no gradient, so it takes no modifier; leave it out"
@@ -240,6 +243,8 @@ PARAMETERS = {
     "two-branch": ("psnr", "linf"),
     "sampled": ("count", "by"),
 }
+# All modifiers, and of the others those that say how much, or of what.
+VALUED = frozenset({*MODIFIERS, "targeted", "task", "linf", "psnr"})
 COMMON = {"the objective": ("low-band",), "the constraint": ("high",)}
 
 
@@ -273,7 +278,8 @@ def _way(text: str) -> Literal["saliency", "uniform"]:
 
 def _made(spelt: Spelt, table: dict[str, Maker[Part]]) -> Part:
     make = _find(spelt, table)
-    spelt.known(*PARAMETERS.get(spelt.name, ()), *COMMON.get(spelt.kind, ()))
+    parameters = *PARAMETERS.get(spelt.name, ()), *COMMON.get(spelt.kind, ())
+    spelt.known(*parameters, valued=spelt.name in VALUED)
     return make(spelt)
 
 

@@ -13,7 +13,7 @@ from typer import Argument, BadParameter, Option
 
 import corelic
 from corelic.cli import options
-from corelic.console import printable
+from corelic.console import as_text, printable
 from corelic.disk import check_output, make_folder
 from corelic.jobs import Job, plan, report, run
 
@@ -153,7 +153,7 @@ def attack(
         if as_json:
             print_json([to_json(row) for row in rows])
         else:
-            Console().print(table(rows))
+            Console(markup=False).print(table(rows))
             print(printable(f"attacked pictures and all figures: {output}"))
     outcome.raise_failures()
 
@@ -168,15 +168,18 @@ def check(given: AttackOptions) -> None:
     from corelic.codecs.peers import PEERS
     from corelic.errors import UnknownCodecError
 
-    codec = open_image_codec(given.codec, "cpu")
+    victim = victim_of(open_image_codec(given.codec, "cpu"), given.quality)
     if given.defence is not None:
-        defend(victim_of(codec, given.quality), given.defence, shown_pictures(given.clean))
+        victim = defend(victim, given.defence, shown_pictures(given.clean))
     if given.control not in PEERS:
         raise UnknownCodecError(given.control, tuple(PEERS))
-    spelling.objective(given.objective)
-    spelling.constraint(given.constraint)
-    for modifier in given.modifiers:
-        spelling.modifier(modifier)
+    spelling.attack(
+        given.attack,
+        victim,
+        objective=spelling.objective(given.objective),
+        constraint=spelling.constraint(given.constraint),
+        modifiers=[spelling.modifier(modifier) for modifier in given.modifiers],
+    )
 
 
 def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
@@ -212,7 +215,7 @@ def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
         seed=given.seed,
     )
     result = written(attack([picture], progress=report), job)
-    side = CleanSide(victim, [picture], [Path(job.name).name])
+    side = CleanSide(victim, [picture], [as_text(Path(Path(job.name).name))])
     return with_controls(attack, result, [side, side.beside(PEERS[given.control])])
 
 

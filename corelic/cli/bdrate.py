@@ -80,7 +80,7 @@ def bdrate(
         if pictures.percents:
             cells.append(f"{least:+.1f} … {median:+.1f} … {most:+.1f} %")
         table.add_row(*cells)
-    Console().print(table)
+    Console(markup=False).print(table)
     print(f"anchor: {last}, {metric}, pchip")
     for source, rate, pictures in found:
         for warning in rate.warnings:

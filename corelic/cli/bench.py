@@ -88,7 +88,7 @@ def bench(
         outcome = bench.run(plan, sources, output, engine=workers, progress=show)
     for failure in outcome.failures:
         show_error(str(failure), console)
-    _show(outcome.results, Console())
+    _show(outcome.results, Console(markup=False))
     print(f"all figures: {output}; for plots and a page: corelic report {output}")
     if outcome.failures:
         left_out = [p.name for p in outcome.results.run.pictures if not p.averaged]

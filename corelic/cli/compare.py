@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from typer import Argument
 
 from corelic.cli import options
@@ -18,7 +19,8 @@ def compare(
 ) -> None:
     """Measure how far one picture is from another: PSNR and MS-SSIM, over 8-bit samples.
 
-    Colours that the reference hides under an alpha of 0 do not count.
+    Colours that the reference hides under an alpha of 0 do not count. Alpha has a PSNR of its own,
+    where one of the two has any; the other is opaque.
 
     \b
     Examples:
@@ -34,14 +36,20 @@ def compare(
             f"is {other.width_px} × {other.height_px} {other.colour} where {reference} is "
             f"{one.width_px} × {one.height_px} {one.colour}; compare pictures of one kind and size",
         )
+    alpha = None
+    if one.alpha is not None or other.alpha is not None:
+        opaque = np.full(one.pixels.shape[:2], 255, np.uint8)
+        alpha = psnr_db(*(opaque if each.alpha is None else each.alpha for each in (one, other)))
     if one.alpha is not None:
         other.pixels[one.alpha == 0] = one.pixels[one.alpha == 0]
     psnr = psnr_db(one.pixels, other.pixels)
     similarity = ms_ssim(one.pixels, other.pixels)
     if as_json:
-        print_json({"psnr_db": psnr, "ms_ssim": similarity})
+        print_json({"psnr_db": psnr, "ms_ssim": similarity, "alpha_psnr_db": alpha})
         return
     print(f"PSNR     {psnr:.2f} dB")
+    if alpha is not None:
+        print(f"alpha    {alpha:.2f} dB")
     if similarity is None:
         print("MS-SSIM  none, for a side has less than 161 pixels")
     else:

@@ -122,9 +122,10 @@ def encode(
         from corelic.codecs.api import open_image_codec
         from corelic.codecs.finished import is_encoded
 
-        tree = plan_tree(
-            sources, output, taken=picture_suffixes(), suffix=native or ".clc", overwrite=overwrite
-        )
+        # Beside their sources, results must not be the sources of the next run.
+        own = {native} if native is not None and output is None else set()
+        taken, suffix = picture_suffixes() - own, native or ".clc"
+        tree = plan_tree(sources, output, taken=taken, suffix=suffix, overwrite=overwrite)
         open_image_codec(codec, device)  # one error if it cannot be had, not one for each picture
         is_done = None  # the quality that meets a target is not known beforehand
         effort = split_effort(codec)[1]  # which a file does not tell

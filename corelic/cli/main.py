@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -107,11 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         gc.set_threshold(GARBAGE_LOOKED_FOR)
         atexit.register(gc.freeze)
         keep_freed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where the parent has closed it
+            stream.reconfigure(errors="backslashreplace")  # not every terminal knows a × or a →
     try:
         try:
             app(given, prog_name="corelic")
         finally:
-            sys.stdout.flush()  # at the interpreter's end it would fail with a traceback
+            if sys.stdout is not None:
+                sys.stdout.flush()  # at the interpreter's end it would fail with a traceback
     except (CorelicError, MemoryError, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, CorelicError):
             _mute_stdout()

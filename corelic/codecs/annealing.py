@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -58,8 +59,8 @@ def split_effort(name: str) -> tuple[str, int]:
     """`swift:effort=3` -> `swift`, 3; CodecOptionError where it is no effort."""
     base, _, option = name.rpartition(":")
     key, equals, value = option.partition("=")
-    if not base or not equals or not key.isidentifier():  # a path may have both
-        return name, 0
+    if not base or not equals or not key.isidentifier() or Path(value).name != value:
+        return name, 0  # a path may have both
     if key != "effort":
         raise CodecOptionError(base, f"has no parameter {key!r}; it has effort")
     if value not in map(str, range(len(ITERATIONS))):

@@ -33,6 +33,7 @@ from corelic.jobs import read_file
 from corelic.media import Picture, read_picture
 from corelic.media.reading import from_image, load_image, open_image
 
+BPP_MAX = 1e6  # beyond what any file has
 DATA = "the data"  # what errors call bytes without a name
 METADATA = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}  # of a Picture, as people say
 
@@ -122,7 +123,9 @@ def encode(
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
             raise TargetError(f"{target_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
-        target_bytes = floor(target_bpp * picture.width_px * picture.height_px / 8)
+        pixels = picture.width_px * picture.height_px
+        # No file has no bytes: of what is too small for any, the search says how small they get.
+        target_bytes = max(floor(min(target_bpp, BPP_MAX) * pixels / 8), 1)
     if target_bytes is not None:
         return encode_to_size(opened, picture, target_bytes, **limits).data
     if target_psnr_db is not None:
@@ -167,7 +170,7 @@ def open_image_codec(name: str, device: str = "auto") -> ImageCodec:
     try:
         return open_codec(name, device)
     except UnknownCodecError as error:
-        raise UnknownCodecError(name, (*error.known, *peers.PEERS)) from None
+        raise UnknownCodecError(error.name, (*error.known, *peers.PEERS)) from None
 
 
 def _for_peer(picture: Picture, peer: ClassicalCodec) -> Picture:

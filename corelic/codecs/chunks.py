@@ -30,9 +30,6 @@ class Extras:
         return Picture(pixels, self.alpha, self.icc, self.exif, self.xmp)
 
 
-PLAIN = Extras(bit_depth=8, alpha=None, icc=None, exif=None, xmp=None)
-
-
 def chunks_of(picture: Picture) -> tuple[Chunk, ...]:
     """All that a file holds beside the latents, in ascending order of type."""
     payloads = {

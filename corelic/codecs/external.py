@@ -9,9 +9,11 @@ for what is measured is PSNR. ffmpeg is a GPL program: it is started, never link
 
 from __future__ import annotations
 
+import re
 import subprocess
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -28,6 +30,7 @@ from corelic.codecs.base import CodecFacts
 from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.files import check_size
 from corelic.codecs.rate import QUALITY_MAX
+from corelic.disk import why
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import (
     CorelicError,
@@ -54,6 +57,9 @@ PRESETS = (
 )
 VVENC_PRESETS = ("faster", "fast", "medium", "slow", "slower")
 Y4M_HEADER_BYTES = 1000  # at most; ffmpeg's has a tenth of that
+# Decoders count what they allocate: whole blocks, and rows of whole vectors, of sides up to 2**16.
+ROUNDING_PIXELS = 2**24
+TOO_LARGE = re.compile(r"size (\d+)x(\d+) exceeds")
 
 Result = TypeVar("Result")
 
@@ -146,7 +152,8 @@ class X265(VideoIntra):
                 context = container.streams.video[0].codec_context
                 check_size(context.width, context.height, max_pixels)
                 # Else what is missing is painted over, and nobody hears of it.
-                context.options = {"err_detect": "explode"}
+                limit = str(max_pixels + ROUNDING_PIXELS)
+                context.options = {"err_detect": "explode", "max_pixels": limit}
                 # A film may hold more of them than memory does.
                 frames = list(islice(container.decode(video=0), 2))
             if len(frames) != 1:
@@ -157,6 +164,9 @@ class X265(VideoIntra):
                 raise ValueError("its end is missing")
         except CorelicError:
             raise
+        except MemoryError as error:
+            reason = "a frame has more pixels than are allowed, or than memory has room for"
+            raise ForeignFileError("HEVC", reason) from error
         except (av.FFmpegError, ValueError, IndexError) as error:
             raise ForeignFileError("HEVC", str(error)) from error
         [frame] = frames
@@ -189,13 +199,17 @@ class Ffmpeg(VideoIntra):
             raise PeerError(self.facts.name, f"ffmpeg refuses the picture ({error})") from error
 
     def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+        coded = ["-max_pixels", str(max_pixels + ROUNDING_PIXELS), "-f", self.demuxer]
         y4m = ["-f", "yuv4mpegpipe", "-strict", "-1", "-frames:v", "1"]
         read = partial(_planes_of_y4m, max_pixels=max_pixels)
         try:
-            planes = _run(["-f", self.demuxer, "-i", "pipe:", *y4m], data, read)
+            planes = _run([*coded, "-i", "pipe:", *y4m], data, read)
         except CorelicError:
             raise
         except ValueError as error:
+            refused = TOO_LARGE.search(str(error))
+            if refused is not None:
+                check_size(int(refused[1]), int(refused[2]), max_pixels)
             raise ForeignFileError(self.demuxer.upper(), str(error)) from error
         return Picture(colour.to_rgb(planes))
 
@@ -308,15 +322,28 @@ def _program() -> str:
         raise MissingPartError("this codec", "imageio-ffmpeg", "bench") from error
 
 
+@contextmanager
+def _starting() -> Iterator[None]:
+    """What the system says when a program cannot be run, as a typed error."""
+    try:
+        yield
+    except OSError as error:
+        raise PeerError("ffmpeg", f"it cannot be run ({why(error)})") from error
+
+
 @cache
 def _ffmpeg_version() -> str:
-    done = subprocess.run([_program(), "-version"], capture_output=True, text=True, check=False)
+    with _starting():
+        done = subprocess.run([_program(), "-version"], capture_output=True, text=True, check=False)
     return f"ffmpeg {done.stdout.split()[2] if done.stdout else 'unknown'}"
 
 
 def _run(arguments: list[str], data: bytes, read: Callable[[Path], Result]) -> Result:
-    """What `read` makes of the file ffmpeg writes; ValueError with its first word if it fails."""
-    with TemporaryDirectory(prefix="corelic-") as folder:
+    """What `read` makes of the file ffmpeg writes; ValueError with its first line if it fails.
+
+    PeerError where it cannot be started, or has no room.
+    """
+    with _starting(), TemporaryDirectory(prefix="corelic-") as folder:
         # Not to standard output: VVenC prints its warnings there, into the file.
         output = Path(folder) / "output"
         command = [_program(), "-hide_banner", "-loglevel", "error", *arguments, str(output)]

@@ -31,8 +31,9 @@ from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
 from corelic.entropy import container
 from corelic.entropy.coder import Decoder
-from corelic.entropy.container import MAX_PIXELS, Colour, Container, Header
+from corelic.entropy.container import MAX_PIXELS, Chunk, Colour, Container, Header
 from corelic.errors import (
+    CodecOptionError,
     DeviceError,
     HeaderError,
     MemoryBudgetError,
@@ -135,8 +136,8 @@ class FileCodec(ImageCodec):
         Raises QualityError, MemoryBudgetError, OutOfMemoryError, TooManyPixelsError.
         """
         step = quality_step_of(quality)
-        picture = smooth_hidden(picture)
         with self.working_on(picture, max_pixels):
+            picture = smooth_hidden(picture)
             size = picture.width_px, picture.height_px
             passes = self.passes(*size, "encode", memory_bytes, progress)
             windows = self.windows(passes, "encode", memory_bytes)
@@ -147,7 +148,8 @@ class FileCodec(ImageCodec):
             y = passes.gain(y, at_step, into=y)
             z = self.settled(passes, picture, y, at_step, windows)
             quantised = passes.quantise(y, passes.start(z, at_step))
-            return self.file_of(picture, step, quantised.latents.crc32, passes.words_of(quantised))
+            crc32, words = quantised.latents.crc32, passes.words_of(quantised)
+            return self.file_of(picture, chunks_of(picture), step, crc32, words)
 
     @cached_property
     def annealer(self) -> Annealer:
@@ -277,8 +279,15 @@ class FileCodec(ImageCodec):
         x = self.to_tensor(Picture(picture.pixels[area]))
         return pad(x, self.codec.spec.pad_multiple_px)
 
-    def file_of(self, picture: Picture, quality_step: int, crc32: int, words: bytes) -> bytes:
-        """The complete file."""
+    def file_of(
+        self,
+        picture: Picture,
+        chunks: tuple[Chunk, ...],
+        quality_step: int,
+        crc32: int,
+        words: bytes,
+    ) -> bytes:
+        """The complete file; `chunks` are those of the picture."""
         spec = self.codec.spec
         header = Header(
             codec=spec.name,
@@ -289,7 +298,7 @@ class FileCodec(ImageCodec):
             colour=colour_of(picture),
             quality_step=quality_step,
         )
-        return container.write(Container(header, crc32, words, chunks_of(picture)))
+        return container.write(Container(header, crc32, words, chunks))
 
     def parse(
         self,
@@ -309,7 +318,9 @@ class FileCodec(ImageCodec):
     def to_tensor(self, picture: Picture) -> Tensor:
         """(1, 3, H, W) float32 in [0, 1]; grey as three equal planes."""
         pixels, largest = picture.pixels, 2**picture.bit_depth - 1
-        planes = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        # Writable, though nothing writes: of a view of other people's memory torch warns.
+        owned = np.require(pixels, requirements=["C", "W"])
+        planes = torch.from_numpy(owned).to(self.device)
         planes = planes.expand(3, -1, -1) if pixels.ndim == 2 else planes.permute(2, 0, 1)
         return planes.float().div(largest).unsqueeze(0)
 
@@ -319,7 +330,11 @@ def open_codec(name: str | Path, device: str = "auto") -> FileCodec:
 
     With `:effort=3` behind it, its encoder takes longer for better files.
     """
-    base, effort = split_effort(str(name))
+    try:
+        base, effort = split_effort(str(name))
+    except CodecOptionError as error:
+        by_name(error.codec)  # what is no codec has no parameters either, and is told so first
+        raise
     return FileCodec(by_name(base), device_of(device), effort)
 
 

@@ -4,6 +4,8 @@ A result that is older than its source is not one, as for `make`; what else chan
 .clc file, whose header names weights, quality and size.
 """
 
+import os
+
 from corelic.codecs.files import quality_step_of
 from corelic.codecs.store import by_name
 from corelic.disk import read_file, why
@@ -18,12 +20,16 @@ def is_encoded(job: Job, *, codec: str, quality: float, strip: bool) -> bool:
 
     False where it may be written; OutputError where another file is in the way, and says which.
     """
-    return job.output.is_file() and _settle(job, _unlike_encoded(job, codec, quality, strip))
+    return _is_there(job) and _settle(job, _unlike_encoded(job, codec, quality, strip))
 
 
 def is_decoded(job: Job) -> bool:
     """Whether `job.output` is a picture from `job.source`; else as `is_encoded`."""
-    return job.output.is_file() and _settle(job, _unlike_decoded(job))
+    return _is_there(job) and _settle(job, _unlike_decoded(job))
+
+
+def _is_there(job: Job) -> bool:
+    return os.path.isfile(job.output)  # of a name that cannot be one, `Path` raises
 
 
 def _settle(job: Job, difference: str | None) -> bool:

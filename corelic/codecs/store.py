@@ -133,9 +133,8 @@ def unpack(data: bytes, source: str) -> Weights:
         _place(codec, tensors, dict(json.loads(metadata.get("grids", ""))))
         grid.check_bounds(codec.parsing_path)
     except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        if isinstance(error, BadWeightsError):
-            raise
-        raise BadWeightsError(source, f"it does not fit its own spec ({error})") from error
+        reason = error.reason if isinstance(error, BadWeightsError) else str(error)
+        raise BadWeightsError(source, f"it does not fit its own spec ({reason})") from error
     codec.exact = True
     codec.eval().requires_grad_(False)
     return Weights(codec, tables["latent"], tables["hyper"], _fingerprint(data))
@@ -166,7 +165,7 @@ def by_name(name: str) -> Weights:
         spec = find_spec(name)
     except UnknownCodecError:
         path = Path(name)
-        if path.suffix == ".safetensors" or path.is_file():
+        if path.suffix == ".safetensors" or os.path.isfile(path):  # which never raises
             return from_file(path)
         raise
     found = shipped(spec)
@@ -264,7 +263,7 @@ def _check(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
             )
         if found.is_floating_point() and not found.isfinite().all():
             raise ValueError(f"{name} is not finite")
-        if name == GAINS and bool((found.abs() > LOG_GAIN_MAX / GAIN_UNIT).any()):
+        if name == GAINS and bool((found.double().abs() > LOG_GAIN_MAX / GAIN_UNIT).any()):
             raise ValueError(f"{name} exceeds ±{LOG_GAIN_MAX}")
         if name.endswith(".scale") and not bool((found > 0).all()):
             raise ValueError(f"{name} is not positive")

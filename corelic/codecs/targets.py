@@ -4,7 +4,8 @@
     for PSNRs, a sample of it, decoded ─────┘                  └─ quantise at a better guess ─► …
 
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
-lines in their logarithms. Sizes are those of real files: coding takes a thirtieth of the time.
+lines in their logarithms; what a file has beside its latents, alpha and EXIF and the like, is the
+same at every quality. Sizes are those of real files: coding takes a thirtieth of the time.
 PSNRs are those of the decoded picture, but for a last small step, which is not measured.
 """
 
@@ -12,11 +13,11 @@ from __future__ import annotations
 
 import math
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from corelic.codecs.chunks import chunks_of
 from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import Progress, silent
@@ -29,7 +30,9 @@ from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
 
 TRIALS = 8  # quantisations of the whole picture, at most
-AIM, ENOUGH = 0.987, 0.974  # of a target size: where to go, where to stay
+LARGEST_BYTES = 2**62  # no file is as large
+LEAST_BYTES = 4  # of latents: a logarithm is taken
+AIM, ENOUGH = 0.987, 0.974  # of the room for latents in a target size: where to go, to stay
 TOLERANCE_DB = 0.045
 # The last step need not be measured if it is this small: the slopes of other pictures are right to
 # a quarter, a secant of this one's to a tenth, and 0.05 dB shall be some three times that.
@@ -71,19 +74,22 @@ def encode_to_size(
     progress: Progress = silent,
 ) -> Found:
     """The best file of at most `target_bytes`; TargetError if even quality 0 takes more."""
+    target_bytes = min(target_bytes, LARGEST_BYTES)
     target = f"{target_bytes:,} bytes"
     if target_bytes < 1:
         raise TargetError(target, "a file has at least some; give a positive size")
-    picture = smooth_hidden(picture)
     with codec.working_on(picture, max_pixels):
+        picture = smooth_hidden(picture)
         search = Search(codec, picture, memory_bytes, progress)
         pixels = picture.width_px * picture.height_px
         scale = Scale(codec)
-        wanted = math.log(AIM * target_bytes * 8 / pixels)
+        chunks = chunks_of(picture)
+        room_bytes = target_bytes - len(codec.file_of(picture, chunks, 0, 0, b""))
+        wanted = math.log(max(AIM * room_bytes, LEAST_BYTES) * 8 / pixels)
         usual = math.log(RATE_BPP * _activity(picture))
         step = scale.step_for(wanted - usual, RATE_EXPONENT)
         if codec.effort:  # each quantisation takes long; without, files are a few percent larger
-            with suppress(TargetError):
+            try:
                 step = encode_to_size(
                     codec.plain,
                     picture,
@@ -91,6 +97,8 @@ def encode_to_size(
                     max_pixels=max_pixels,
                     memory_bytes=memory_bytes,
                 ).quality_step
+            except TargetError:  # a few percent may be what it lacks
+                step = 0
         slope = scale.slope(RATE_SLOPE)
         fits: tuple[int, bytes] | None = None
         smallest = sys.maxsize
@@ -105,9 +113,9 @@ def encode_to_size(
                 low, high = 0, LAST_STEP
             crc32, words = quantised.latents.crc32, search.passes.words_of(quantised)
             del quantised  # before the next one is made
-            data = codec.file_of(picture, step, crc32, words)
+            data = codec.file_of(picture, chunks, step, crc32, words)
             smallest = min(smallest, len(data))
-            rate_bpp = len(data) * 8 / pixels
+            rate_bpp = max(len(words), LEAST_BYTES) * 8 / pixels
             points.append(Point(step, math.log(rate_bpp), search.analyses))
             if len(data) > target_bytes:
                 high = step - 1
@@ -115,7 +123,7 @@ def encode_to_size(
                 if fits is None or step > fits[0]:
                     fits = step, data
                 low = step + 1
-                if len(data) >= ENOUGH * target_bytes:
+                if len(words) >= ENOUGH * room_bytes:
                     break
             if low > high:
                 break
@@ -138,15 +146,14 @@ def encode_to_psnr(
     target = f"{target_db:g} dB"
     if not 0 < target_db < math.inf:
         raise TargetError(target, "no picture has such a PSNR; ask for 25 to 45 dB")
-    picture = smooth_hidden(picture)
     with codec.working_on(picture, max_pixels):
+        picture = smooth_hidden(picture)
         search = Search(codec, picture, memory_bytes, progress)
         peak = float(np.iinfo(picture.pixels.dtype).max)
         wanted = 2 * math.log(peak) - target_db * math.log(10) / 10
         scale = Scale(codec)
-        step = _first_step(search, scale, wanted)
         if codec.effort:  # as for sizes; and it has some 0.1 dB less
-            with suppress(TargetError):
+            try:
                 step = encode_to_psnr(
                     codec.plain,
                     picture,
@@ -154,6 +161,10 @@ def encode_to_psnr(
                     max_pixels=max_pixels,
                     memory_bytes=memory_bytes,
                 ).quality_step
+            except TargetError:
+                step = LAST_STEP
+        else:
+            step = _first_step(search, scale, wanted)
         slope = scale.slope(ERROR_SLOPE)
         points: list[Point] = []
         low, high = 0, LAST_STEP
@@ -185,7 +196,8 @@ def encode_to_psnr(
                 reason = f"this codec reaches {best_db:.2f} dB for this picture; ask for less"
                 raise TargetError(target, reason)
         words = search.passes.words_of(quantised)
-        data = codec.file_of(picture, step, quantised.latents.crc32, words)
+        crc32 = quantised.latents.crc32
+        data = codec.file_of(picture, chunks_of(picture), step, crc32, words)
         return Found(data, step, search.trials, search.analyses)
 
 

@@ -11,6 +11,7 @@ named, and left out of every codec's average, so that all averages are over the 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from corelic.codecs.base import CodecFacts
+from corelic.console import printable
 from corelic.errors import CorelicError, PeerError
 from corelic.eval import averages, published, results
 from corelic.eval.engines import Engine, Serial
@@ -93,12 +95,8 @@ def run(
 
     Raises CorelicError for what no picture can help: an unknown codec or anchor, a missing package.
     """
-    facts = {name: opened(name, plan.device).facts for name in plan.codecs}
-    named: dict[str, str] = {}
-    for name, found in facts.items():
-        if found.name in named:
-            raise PeerError(found.name, f"{named[found.name]} and {name} are one; leave one out")
-        named[found.name] = name
+    facts = told_apart({name: opened(name, plan.device).facts for name in plan.codecs})
+    named = {found.name for found in facts.values()}
     if plan.anchor in facts:  # curves have names of their own, with a generation
         plan = replace(plan, anchor=facts[plan.anchor].name)
     elif plan.anchor not in named:
@@ -106,7 +104,7 @@ def run(
     pictures, failures = inventory(sources)
     if not pictures:
         raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
-    out.mkdir(parents=True, exist_ok=True)
+    results.make_ours(out, "curves", "pictures.csv", "costs.json", "run.json")
     bench = _Bench(plan, facts, pictures, Store(out / "cells"), engine or Serial(), progress)
     rows, failed = bench.measure()
     codecs, kept = bench.complete(rows)
@@ -132,7 +130,10 @@ def run(
             PictureFacts(p.name, p.digest, p.width_px, p.height_px, averaged=p in kept)
             for p in pictures
         ),
-        failures=tuple(FailureText(failure.name, str(failure)) for failure in failures),
+        # Names of files may hold what no text does.
+        failures=tuple(
+            FailureText(printable(failure.name), printable(str(failure))) for failure in failures
+        ),
         bd_rates=results.bd_rows(plan.anchor, curves, len(kept)),
         shown=tuple(shown),
         machine=machine(plan.device),
@@ -140,6 +141,23 @@ def run(
     whole = Results(whole_run, curves, tuple(costs))
     results.write(whole, {facts[name].name: of for name, of in rows.items()}, out)
     return Outcome(whole, tuple(failures))
+
+
+def told_apart(facts: dict[str, CodecFacts]) -> dict[str, CodecFacts]:
+    """With different names; PeerError where two are the same codec.
+
+    Exports of one's own are all of generation 0: they are called by their files as well.
+    """
+    known: dict[tuple[str, str], str] = {}
+    for asked, found in facts.items():
+        other = known.setdefault((found.name, found.version), asked)
+        if other != asked:
+            raise PeerError(found.name, f"{other} and {asked} are one; leave one out")
+    counts = Counter(found.name for found in facts.values())
+    return {
+        asked: found if counts[found.name] == 1 else replace(found, name=f"{found.name} ({asked})")
+        for asked, found in facts.items()
+    }
 
 
 def inventory(sources: Sequence[Path]) -> tuple[list[PictureFile], list[Failure]]:

@@ -7,18 +7,15 @@ A worker that dies takes nothing with it but the tasks it was at, and those are 
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from corelic.allocator import keep_freed
-from corelic.errors import CorelicError, MissingPartError, PeerError
+from corelic.errors import CorelicError, MissingPartError, PeerError, WorkerError
 from corelic.eval.tasks import Task
+from corelic.workers import attempts
 
 ATTEMPTS = 3
 
@@ -58,35 +55,22 @@ class Processes:
 
     def run(self, tasks: Sequence[Task], read: Read) -> Iterator[Done]:
         waiting = list(tasks)
-        while waiting:
-            suspects: list[Task] = []
-            yield from self._until_broken(waiting, read, suspects)
-            # Which of them killed the worker is not known: each is tried where it harms no other.
-            for task in suspects:
-                yield _alone(task, read(task))
+        for _ in range(ATTEMPTS):
+            died = []
+            with_data = ((task, read(task)) for task in waiting)
+            with closing(attempts(with_data, _work, self.count)) as answers:
+                for (task, _), answer in answers:
+                    try:
+                        yield answer()
+                    except WorkerError:
+                        died.append(task)
+            waiting = died
+        for task in waiting:
+            yield Done(task, None, _died(task))
 
-    def _until_broken(
-        self, waiting: list[Task], read: Read, suspects: list[Task]
-    ) -> Iterator[Done]:
-        """Takes from `waiting`; when a worker dies, `suspects` are those that were begun."""
-        running: dict[Future[Done], Task] = {}
-        broken = False
-        with _pool(self.count) as pool:
-            while running or (waiting and not broken):
-                # Few at a time, so that not all pictures are in memory.
-                while waiting and not broken and len(running) < 2 * self.count:
-                    try:
-                        running[pool.submit(work, waiting[0], read(waiting[0]))] = waiting[0]
-                        del waiting[0]
-                    except BrokenProcessPool:
-                        broken = True
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    task = running.pop(future)
-                    try:
-                        yield future.result()
-                    except BrokenProcessPool:
-                        broken = True
-                        suspects.append(task)
+
+def _work(with_data: tuple[Task, bytes]) -> Done:
+    return work(*with_data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +99,6 @@ class Ray:
                 yield ray.get(first)
             except ray.exceptions.WorkerCrashedError:
                 yield Done(task, None, _died(task))
-
-
-def _pool(count: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: threads of torch do not survive a fork. Memory as in the serial run.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=keep_freed)
-
-
-def _alone(task: Task, data: bytes) -> Done:
-    for _ in range(ATTEMPTS):
-        with suppress(BrokenProcessPool), _pool(1) as pool:
-            return pool.submit(work, task, data).result()
-    return Done(task, None, _died(task))
 
 
 def _ray() -> Any:

@@ -9,7 +9,14 @@ from pathlib import Path
 from corelic.eval.rate_distortion import Curve, CurveError, read_curve
 
 # Of sets that curves were measured on; an average over other pictures is none of theirs.
-SET_SIZES = {"kodak": 24, "clic-pro-val": 41, "tecnick": 100}
+# None: their source does not say how many.
+SET_SIZES = {
+    "kodak": 24,
+    "clic-pro-val": 41,
+    "tecnick": 100,
+    "clic2020-mobile": None,
+    "clic2020-professional": None,
+}
 
 
 def names() -> tuple[str, ...]:
@@ -30,16 +37,19 @@ def find(source: str) -> Curve:
 
 
 def of_other_sets(name: str, other: str, pictures: int) -> list[str]:
-    """A warning where two curves average over different numbers of pictures.
+    """A warning where two curves average over different pictures, as far as can be told.
 
-    pictures  those of a curve that is not a published one
+    pictures  how many those of a curve are that is not a published one
     """
-    size, other_size = (SET_SIZES.get(each.split("/")[0], pictures) for each in (name, other))
-    if size == other_size:
+    over, over_other = (_pictures_of(each.split("/")[0], pictures) for each in (name, other))
+    if over == over_other:
         return []
-    return [
-        f"one is over {size} pictures, the other over {other_size}: perhaps off by tens of points"
-    ]
+    return [f"one is over {over}, the other over {over_other}: perhaps off by tens of points"]
+
+
+def _pictures_of(set_name: str, pictures: int) -> str:
+    size = SET_SIZES.get(set_name, pictures)
+    return f"the pictures of {set_name}" if size is None else f"{size} pictures"
 
 
 def _paths() -> dict[str, Path]:

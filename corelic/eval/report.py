@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from corelic.errors import CorelicError, MissingPartError
+from corelic.disk import make_folder
+from corelic.errors import CorelicError, MissingPartError, OutputError
 from corelic.eval import published, results
 from corelic.eval.plots import pairs, plot, style
-from corelic.eval.rate_distortion import Curve
+from corelic.eval.rate_distortion import Curve, CurveError
 from corelic.eval.results import METRICS, Results
 from corelic.jobs import atomic_write
+
+# What tells a page that may be replaced from somebody's own.
+MARK, MARKED_BYTES = b'<meta name="generator" content="corelic">', 500
 
 
 def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
     """From the results in `folder`, with the published curves (or files) `also`; what it wrote.
 
-    Raises CorelicError: ResultsError, CurveError, MissingPartError.
+    Raises CorelicError: ResultsError, CurveError, MissingPartError, OutputError.
     """
     found = results.read(folder)
     anchor = found.run.plan.anchor
@@ -34,10 +38,15 @@ def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
     titles = {facts.name: facts.title for facts in found.run.codecs}
     curves = [(titles[curve.name], curve) for curve in found.curves]
     for name in others:
-        other = published.find(name)
+        try:
+            other = published.find(name)
+        except CurveError:
+            if name == anchor and name not in also:  # a codec that failed on every picture
+                continue
+            raise
         # Under the name it is asked for by, which is unique.
         curves.append((f"{other.name} ({name})", Curve(name, other.points, other.description)))
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     title = f"{len(found.run.averaged)} pictures"
     files = {"index.html": page(folder, found, curves).encode()}
     brief = _briefly(curves)
@@ -45,9 +54,21 @@ def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
         if any(pairs(curve, metric) for _, curve in curves):
             files[f"{metric}.png"] = plot(brief, metric, "png", title=title)
             files[f"{metric}.svg"] = plot(brief, metric, "svg", title=title)
+    check_ours(out, files)
     for name, data in files.items():
         atomic_write(out / name, data, overwrite=True)
     return [out / name for name in files]
+
+
+def check_ours(out: Path, names: Iterable[str]) -> None:
+    """OutputError where files of these names are in the folder, and no page of ours is."""
+    page = out / "index.html"
+    if page.is_file() and MARK in page.read_bytes()[:MARKED_BYTES]:
+        return
+    for name in names:
+        if (out / name).exists():
+            reason = "it exists already, and is of no report; give another folder with -o"
+            raise OutputError(str(out / name), reason)
 
 
 def _briefly(curves: Sequence[tuple[str, Curve]]) -> list[tuple[str, Curve]]:

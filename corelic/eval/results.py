@@ -20,7 +20,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from corelic.codecs.base import CodecFacts
-from corelic.errors import CorelicError
+from corelic.disk import make_folder
+from corelic.errors import CorelicError, OutputError
 from corelic.eval import published
 from corelic.eval.averages import Average
 from corelic.eval.rate_distortion import (
@@ -180,6 +181,15 @@ def find_anchor(name: str, curves: tuple[Curve, ...]) -> Curve:
         if curve.name == name:
             return curve
     return published.find(name)
+
+
+def make_ours(folder: Path, *names: str) -> None:
+    """Makes a folder of results; OutputError where it holds files of these names, and no cells."""
+    make_folder(folder)
+    for name in names:
+        if (folder / name).exists() and not (folder / "cells").is_dir():
+            reason = "it exists already, and is of no such run; give another folder with -o"
+            raise OutputError(str(folder / name), reason)
 
 
 def write(results: Results, rows: Rows, folder: Path) -> None:

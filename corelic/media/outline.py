@@ -25,7 +25,7 @@ class PictureOutline:
 
 def outline_of(path: Path) -> PictureOutline:
     """PictureError for what Pillow cannot open."""
-    image = open_image(path, str(path))
+    image = open_image(path, str(path), any_size=True)  # of its header alone
     if image is None:
         raise PictureError(str(path), "is not a picture that Pillow can read; check the file")
     with image:

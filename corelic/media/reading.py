@@ -30,6 +30,9 @@ from corelic.media.picture import Picture, Samples
 
 _DEEPEST = 2**16 - 1
 _WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess where none is given
+# Formats whose first frame is the picture: after it come an MPO's preview or depth map,
+# and the layers of a PSD.
+_FIRST_IS_ALL = ("MPO", "PSD")
 _OPENING = threading.Lock()
 _PILLOWS_LIMIT = 2**30 // 4 // 3  # where nobody has set one
 
@@ -138,10 +141,11 @@ def load_image(image: Image.Image, name: str) -> None:
 
 def from_image(image: Image.Image, name: str) -> Picture:
     """Any image of Pillow's, turned upright; errors and warnings call it `name`."""
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        # MPO is a phone's JPEG: what follows the picture is a preview or a depth map.
-        raise PictureError(name, "has several frames; extract one and encode that")
     try:
+        # Which looks through all of some files, and so may find them damaged.
+        several = getattr(image, "is_animated", False)
+        if several and image.format not in _FIRST_IS_ALL:
+            raise PictureError(name, "has several frames; extract one and encode that")
         if isinstance(image, _HoldsPicture) and (own := image.decode_picture()) is not None:
             # Upright whatever it says; of `info`, since that may have been changed.
             kept = metadata_of(image, turned=orientation_of(image) != UPRIGHT)

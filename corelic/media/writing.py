@@ -38,6 +38,8 @@ def image_bytes(image: Image.Image, path: Path) -> bytes:
     """
     format = _format_of(path)
     try:
+        if format == "PPM" and image.mode in ("LA", "RGBA"):
+            raise OSError("it has no alpha")  # Pillow would leave it out, and not say so
         return _saved(image, format)
     except Exception as error:  # as when reading: each plug-in has its own way to refuse
         if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,24 @@ def test_a_search_without_gradients_takes_no_modifier() -> None:
 def test_an_unknown_codec_is_named() -> None:
     with pytest.raises(UnknownCodecError, match="swoft"):
         spelling.victims("swoft@20")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: spelling.objective("rate=5"),
+        lambda: spelling.constraint("two-branch=3:psnr=38:linf=16"),
+        lambda: spelling.attack(
+            "pgd=100", linear(), objective=Distortion(), constraint=Linf(8 / 255)
+        ),
+    ],
+    ids=["objective", "constraint", "attack"],
+)
+def test_a_value_for_nothing_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(AttackError, match="takes no value"):
+        make()
+
+
+def test_a_psnr_that_no_picture_has_is_refused() -> None:
+    with pytest.raises(AttackError, match="-4000 dB"):
+        spelling.constraint("psnr=-4000")

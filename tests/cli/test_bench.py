@@ -1,14 +1,17 @@
 """corelic bench and corelic report."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from corelic.codecs import store
 from corelic.eval import results
 from tests.cli.conftest import Program
 from tests.conftest import needs
+from tests.tiny import TINY_WEIGHTS
 
 
 def test_what_fails_is_named_and_left_out(corelic: Program, photos: Path, tmp_path: Path) -> None:
@@ -54,3 +57,46 @@ def test_a_report_needs_a_benchmark(corelic: Program) -> None:
 @pytest.mark.parametrize("text", ["10,x", "-3", "101", ","])
 def test_wrong_qualities_are_wrong_usage(corelic: Program, text: str) -> None:
     assert corelic("bench", ".", "--qualities", text).exit_code == 2
+
+
+def test_nobody_elses_files_are_replaced(corelic: Program, photos: Path, tmp_path: Path) -> None:
+    needs("matplotlib", "plotly")
+    mine = tmp_path / "site" / "index.html"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    (mine.parent / "pictures.csv").write_text("mine, too")
+    quick = ("bench", str(photos), "--codecs", "webp,jpeg", "--qualities", "20,50,80,90")
+    ran = corelic(*quick, "--sample", "0", "-o", "site")
+    assert ran.exit_code == 1 and "pictures.csv" in ran.stderr
+    assert corelic(*quick, "--sample", "0", "-o", "out").exit_code == 0
+    ran = corelic("report", "out", "-o", "site")
+    assert ran.exit_code == 1 and "index.html" in ran.stderr
+    assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 2
+    for _ in range(2):  # its own it does replace
+        assert corelic("report", "out").exit_code == 0
+
+
+def test_a_name_that_is_no_text_costs_no_results(corelic: Program, photos: Path) -> None:
+    folder = Path("bytes")
+    folder.mkdir()
+    shutil.copy(photos / "coffee.png", os.fsdecode(os.fsencode(folder) + b"/b\xff.png"))
+    Path(os.fsdecode(b"bytes/c\xff.png")).write_text("no picture")
+    ran = corelic("bench", "bytes", "--codecs", "webp,jpeg", "--qualities", "20,50,80,90",
+                  "--sample", "0", "-o", "out")  # fmt: skip
+    assert ran.exit_code == 1 and "c\\udcff.png" in ran.stderr
+    assert results.read(Path("out")).run.averaged == ("b\\xff.png",)
+
+
+def test_two_exports_of_ones_own_are_two_codecs(corelic: Program, photos: Path) -> None:
+    shutil.copy(TINY_WEIGHTS, "one.safetensors")
+    codec = store.from_file(TINY_WEIGHTS).codec
+    Path("two.safetensors").write_bytes(store.pack(codec, {"note": "another file"}))
+    Path("three.safetensors").write_bytes(Path("one.safetensors").read_bytes())
+    names = ("one.safetensors", "two.safetensors")
+    ran = corelic("bench", str(photos / "coffee.png"), "--codecs", ",".join(names),
+                  "--qualities", "20,50,80,90", "--sample", "0", "-o", "out")  # fmt: skip
+    assert ran.exit_code == 0, ran.stderr
+    found = {curve.name for curve in results.read(Path("out")).curves}
+    assert found == {f"tiny-1 ({name})" for name in names}
+    ran = corelic("bench", str(photos), "--codecs", "one.safetensors,three.safetensors")
+    assert ran.exit_code == 1 and "are one" in ran.stderr

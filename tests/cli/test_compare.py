@@ -62,3 +62,17 @@ def test_16_bits_are_rounded_to_8(corelic: Program, photo: Image.Image) -> None:
     Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save("deep.png")
     found = json.loads(corelic("compare", "grey.png", "deep.png", "--json").stdout)
     assert found["psnr_db"] is None
+
+
+def test_alpha_has_a_figure_of_its_own(corelic: Program, photo: Image.Image) -> None:
+    for name, alpha in (("half.png", 128), ("other.png", 118), ("opaque.png", 255)):
+        seen = photo.convert("RGBA")
+        seen.putalpha(alpha)
+        seen.save(name)
+    found = json.loads(corelic("compare", "half.png", "other.png", "--json").stdout)
+    assert found["psnr_db"] is None
+    assert found["alpha_psnr_db"] == pytest.approx(20 * np.log10(255 / 10))
+    assert "alpha    28.13 dB" in corelic("compare", "half.png", "other.png").stdout.decode()
+    both = json.loads(corelic("compare", "photo.png", "half.png", "--json").stdout)
+    assert both["alpha_psnr_db"] == pytest.approx(20 * np.log10(255 / 127))
+    assert b"alpha" not in corelic("compare", "photo.png", "photo.png").stdout

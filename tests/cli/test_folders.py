@@ -16,6 +16,7 @@ from PIL import Image
 
 import corelic as api
 from corelic.codecs import store
+from corelic.media import reading
 from tests.cli.conftest import Program, Ran
 from tests.tiny import TINY_WEIGHTS
 
@@ -340,3 +341,29 @@ def test_an_interrupted_run_goes_on(corelic: Program, photo: Image.Image) -> Non
     ran = corelic(*ENCODE, "--json")
     assert (ran.exit_code, counts(ran)) == (0, (40 - len(left), len(left), 0, 0))
     assert len(files("out")) == 40
+
+
+def test_results_of_a_classical_codec_are_no_sources_of_the_next_run(corelic: Program) -> None:
+    for _ in range(2):
+        ran = corelic("encode", "-r", ".", "--codec", "webp", "--overwrite")
+        assert ran.exit_code == 0, ran.stderr
+    assert sorted(path.name for path in Path().iterdir()) == ["photo.png", "photo.webp"]
+
+
+def test_a_name_that_is_too_long_ends_one_job(corelic: Program, photo: Image.Image) -> None:
+    for name in (f"{'y' * 250}.png", f"{'y' * 250}.bmp", "z.png"):
+        photo.resize((20, 20)).save(name)
+    ran = corelic("encode", "-r", ".", "--codec", str(TINY_WEIGHTS), "--device", "cpu")
+    assert ran.exit_code == 1 and "file name too long" in ran.stderr
+    assert {path.name for path in Path().glob("*.clc")} == {"photo.clc", "z.clc"}
+
+
+def test_finished_pictures_beyond_pillows_limit_are_skipped(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("encode", "-r", ".", "--codec", str(TINY_WEIGHTS), "--device", "cpu")
+    assert corelic(*command).exit_code == 0
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(reading, "_PILLOWS_LIMIT", 100)
+    ran = corelic(*command)
+    assert ran.exit_code == 0, ran.stderr

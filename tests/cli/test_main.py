@@ -99,3 +99,29 @@ def test_a_full_disk_under_standard_output_is_one_sentence(
 def test_our_own_errors_of_memory_keep_their_figures(error: CorelicError) -> None:
     assert main._sentence(error) == str(error)
     assert "not enough memory" in main._sentence(MemoryError())
+
+
+def run_by_shell(command: str) -> subprocess.CompletedProcess[bytes]:
+    """`corelic …` among redirections; classical codecs keep it quick."""
+    program = f"{sys.executable} -m corelic"
+    line = command.replace("corelic", program)
+    return subprocess.run(["bash", "-c", line], capture_output=True, check=False, timeout=120)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="redirections are a Unix shell's")
+@pytest.mark.parametrize(
+    ("command", "exit_code", "said"),
+    [
+        ("corelic encode photo.png --codec jpeg >&-", 0, b""),
+        ("corelic encode - --codec jpeg -o out.jpg <&-", 1, b"there is none"),
+        ("corelic encode photo.png --codec jpeg -o - >&-", 1, b"it is closed"),
+        ("PYTHONIOENCODING=cp1252 corelic encode photo.png --codec jpeg", 0, b"\\u2192"),
+        ("corelic encode photo.png --codec jpeg -o /dev/stdout | head -c 2", 0, b"\xff\xd8"),
+        ("corelic encode photo.png --codec jpeg -o >(cat >&2) | cat", 0, b"JFIF"),
+    ],
+)
+def test_streams_of_any_kind(corelic: Program, command: str, exit_code: int, said: bytes) -> None:
+    ran = run_by_shell(command)
+    assert ran.returncode == exit_code, ran.stderr
+    assert said in ran.stdout + ran.stderr
+    assert b"Traceback" not in ran.stderr

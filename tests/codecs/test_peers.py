@@ -335,3 +335,25 @@ def test_an_unknown_name_gets_a_hint_of_either_kind() -> None:
             api.open_image_codec(wrong)
     assert api.open_image_codec("webp").facts.suffix == ".webp"
     assert api.open_image_codec("swift", "cpu").facts.suffix == ".clc"
+
+
+@pytest.mark.parametrize("name", ["libaom:speed=8", "vvenc:preset=0", "x265:preset=0"])
+def test_a_decoder_makes_no_frame_beyond_the_limit(
+    name: str, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a frame is said to be is checked where it is known; a later one may be anything."""
+    codec = opened(name)
+    small = codec.encode(Picture(np.zeros((16, 16, 3), np.uint8)), 50)
+    large = codec.encode(Picture(np.zeros((512, 512, 3), np.uint8)), 50)
+    monkeypatch.setattr(external, "ROUNDING_PIXELS", 64 * 16)
+    monkeypatch.setattr(external, "check_size", lambda *_: None)
+    assert codec.decode(small, max_pixels=256).pixels.shape == (16, 16, 3)
+    with pytest.raises(ForeignFileError):
+        codec.decode(large if "x265" not in name else small + large, max_pixels=256)
+
+
+def test_a_program_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(external, "_program", lambda: "/nowhere/ffmpeg")
+    picture = Picture(np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(PeerError, match="cannot be run"):
+        peers.PEERS["libaom"].encode(picture, 50)

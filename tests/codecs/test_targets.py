@@ -1,5 +1,7 @@
 """Files of a wanted size or PSNR. The tiny codec has no range of PSNR to speak of: swift has."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -126,3 +128,24 @@ def test_targets_from_python(photo: Image.Image) -> None:
     made = corelic.encode(photo, target_psnr_db=31, device="cpu")
     decoded = corelic.decode(made, device="cpu")
     assert psnr_db(np.asarray(photo), np.asarray(decoded)) == pytest.approx(31, abs=0.05)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_what_every_file_has_is_no_part_of_the_search(codec: FileCodec, share: float) -> None:
+    alpha = np.random.default_rng(0).integers(0, 256, (300, 320), dtype=np.uint8)
+    heavy = replace(PICTURES["portrait"], alpha=alpha, exif=b"Exif\0\0" + alpha.tobytes()[:60_000])
+    least, most = (len(codec.encode(heavy, quality)) for quality in (0, 100))
+    target_bytes = least + round(share * (most - least))
+    found = encode_to_size(codec, heavy, target_bytes)
+    assert len(found.data) <= target_bytes and found.trials < TRIALS
+    latents = len(found.data) - least
+    assert latents >= 0.9 * (target_bytes - least)
+
+
+def test_targets_beyond_any_file_are_the_best_file_and_the_least(codec: FileCodec) -> None:
+    picture = PICTURES["grey cat"]
+    assert encode_to_size(codec, picture, 10**400).quality_step == 1600
+    options = {"codec": str(TINY_WEIGHTS), "device": "cpu"}
+    assert corelic.info(corelic.encode(picture, target_bpp=1e307, **options)).quality == 100
+    with pytest.raises(TargetError, match="the smallest file has"):
+        corelic.encode(picture, target_bpp=1e-9, **options)

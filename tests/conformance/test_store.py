@@ -129,6 +129,7 @@ CHANGES: dict[str, Change] = {
     "a short table": in_tensor(TABLE, lambda x: x[:-1]),
     "gains in float": in_tensor(store.GAINS, Tensor.float),
     "a gain beyond reason": in_tensor(store.GAINS, with_value(21 * 2**16)),
+    "a gain without an opposite": in_tensor(store.GAINS, with_value(-(2**31))),
     "a scale of nothing": in_tensor("analysis.fine.scale", with_value(0.0)),
     "NaN": in_tensor("synthesis.patches.bias", with_value(float("nan"))),
     "infinity": in_tensor("prior.shift", with_value(float("inf"))),
@@ -201,8 +202,9 @@ def test_the_changer_leaves_sound_files() -> None:  # or what follows means noth
 def test_a_hostile_file_is_bad_weights(change: Change) -> None:
     tensors, metadata = taken_apart()
     change(tensors, metadata)
-    with pytest.raises(BadWeightsError):
+    with pytest.raises(BadWeightsError) as caught:
         store.unpack(safetensors.torch.save(tensors, metadata), "file")
+    assert caught.value.source == "file"  # of several that were looked at
 
 
 def framed(header: bytes, content: bytes = b"") -> bytes:

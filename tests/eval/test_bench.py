@@ -261,6 +261,24 @@ def test_a_worker_that_dies_takes_nothing_with_it(photos: Path, tmp_path: Path) 
     assert isinstance(failed[0].error, PeerError) and "died" in str(failed[0].error)
 
 
+class Sleeper(Measure):
+    """Leaves a mark when it has slept."""
+
+    def run(self, data: bytes) -> Measured:
+        time.sleep(20)
+        Path(self.subject.picture).touch()
+        return measured(1, 1, 1)
+
+
+def test_stopping_ends_the_work_in_hand(photos: Path, tmp_path: Path) -> None:
+    data = (photos / "coffee.png").read_bytes()
+    tasks = [task(Measure, photos / "coffee.png"), task(Sleeper, tmp_path / "slept")]
+    answers = Processes(1).run(tasks, lambda _: data)
+    assert next(answers).error is None
+    answers.close()
+    assert not (tmp_path / "slept").exists()
+
+
 def test_ray_starts_a_task_again_whose_worker_died(photos: Path, tmp_path: Path) -> None:
     needs("ray")
     import ray

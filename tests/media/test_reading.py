@@ -401,3 +401,21 @@ def test_any_bytes_are_a_picture_or_an_error(noise: bytes, format: str) -> None:
     for data in (noise, start + noise):
         with suppress(CorelicError):
             media.read_picture(data)
+
+
+def test_an_animation_cut_anywhere_is_one_sentence(photo: Image.Image) -> None:
+    frames = [photo.resize((24, 24)).rotate(angle) for angle in (0, 90, 180)]
+    whole = file_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    for end in range(40, len(whole), 17):
+        with suppress(PictureError):
+            media.read_picture(whole[:end], name="cut.gif")
+
+
+def test_layers_are_no_frames() -> None:
+    class Layered(Image.Image):
+        format, is_animated = "PSD", True
+
+    flat = Image.new("RGB", (4, 3), (9, 8, 7))
+    layered = Layered()
+    layered.__dict__.update(flat.__dict__)
+    assert Picture.from_image(layered).pixels[0, 0].tolist() == [9, 8, 7]

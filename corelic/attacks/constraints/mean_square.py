@@ -31,7 +31,9 @@ class MeanSquare(Constraint):
 
     @classmethod
     def of_psnr(cls, psnr_db: float) -> MeanSquare:
-        """A floor: the attacked picture has at least this PSNR."""
+        """A floor: the attacked picture has at least this PSNR; AttackError beyond ±100 dB."""
+        if not -100 <= psnr_db <= 100:
+            raise AttackError("the constraint psnr", f"has {psnr_db:g} dB; give 20 to 50")
         return cls(10 ** (-psnr_db / 10))
 
     @classmethod
