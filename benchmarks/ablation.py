@@ -13,6 +13,7 @@ read a difference under a per cent as none, and repeat with another --seed what 
 """
 
 import argparse
+import csv
 import json
 import os
 import re
@@ -39,6 +40,8 @@ from corelic.eval.metrics import mse_as_db
 from corelic.eval.rate_distortion import Curve, Point, bd_rate
 from corelic.jobs import atomic_write
 from corelic.training.data import PhotoCache, as_float
+from corelic.training.logs import FILE as LOG
+from corelic.training.logs import write_logs
 from corelic.training.recipe import Recipe, Stage, load_recipe
 from corelic.training.setup import DATA_VARIABLE, Setup
 from corelic.training.trainer import Trainer, averaged_codec
@@ -212,15 +215,15 @@ def trained(name: str, change: Change, given: argparse.Namespace) -> Row:
     trainer = Trainer(setup, folder, device=given.device)
     if not begun:
         trainer.fit_to(given.minutes)
-    losses = []
-    for row in trainer.run():
-        losses.append(row.loss)
+    for row in write_logs(folder, trainer.run(), step=trainer.position.step):
         print(
             f"{name}: step {row.position.step:,} of {trainer.recipe.steps:,}, loss {row.loss:.3f}",
             flush=True,
         )
     codec = averaged_codec(folder, spec)
     position, cost = trainer.position, codec_cost(spec)
+    with (folder / LOG).open(newline="") as log:
+        losses = [float(row["loss"]) for row in csv.DictReader(log)]
     return Row(
         change=name,
         text=change.text,

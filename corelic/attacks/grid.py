@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -95,14 +96,15 @@ class Assault(Task):
     shown: bool
 
     def run(self, data: bytes) -> Assaulted:
-        picture = _middle(read_picture(data, name=self.subject.picture), self.side_px)
+        (whole,) = pictures_of(clip_of([read_picture(data, name=self.subject.picture)]))
+        picture = _middle(whole, self.side_px)
         codec, control = opened(self.subject.codec, "cpu"), PEERS[self.control]
         point = self.point
         with torch_threads(1):  # the same figures whatever the engine
             plain = victim_of(codec, point.quality)
             victim = plain
             if point.defence != NONE:
-                others = shown_pictures([Path(path) for path in self.clean], picture)
+                others = shown_pictures([Path(path) for path in self.clean], whole)
                 victim = defend(plain, point.defence, others)
             attack = self.made(victim if point.knows == "all" else plain)
             result, png = reread(attack([picture]))
@@ -213,7 +215,8 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
     for clean in shown_pictures(plan.clean):
         digest.update(clean.pixels.tobytes())
     control = PEERS[plan.control].facts.version
-    named = {text: _digest_of_files(text) for text in (NONE, *plan.defences, *plan.objectives)}
+    named = {text: _digest_of_files(re.split("[:+]", text)) for text in (NONE, *plan.defences)}
+    named |= {text: _digest_of_files(text.split(":")) for text in plan.objectives}
     defences, attacker = (NONE, *plan.defences), f"corelic {version('corelic')}"
     for number, picture in enumerate(pictures):
         for constraint, objective, attack, defence, quality in product(
@@ -241,11 +244,11 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
                     )
 
 
-def _digest_of_files(part: str) -> str:
-    """Of the files in a part's text, as in `purifier:weights=FILE` or `task=FILE`; else nothing."""
+def _digest_of_files(pieces: Sequence[str]) -> str:
+    """Of the files in what a part is made of, as in `weights=FILE` or `task=FILE`; else nothing."""
     digest = hashlib.sha256()
-    paths = [Path(piece.partition("=")[2]) for piece in re.split("[:+]", part)]
-    files = [path for path in paths if path.is_file()]
+    paths = [Path(piece.partition("=")[2]) for piece in pieces]
+    files = [path for path in paths if os.path.isfile(path)]
     for path in files:
         digest.update(read_file(path))
     return digest.hexdigest()[:16] if files else ""
@@ -261,12 +264,11 @@ def _subject(codec: str, picture: PictureFile) -> Subject:
 
 
 def _middle(picture: Picture, side_px: int | None) -> Picture:
-    """8-bit RGB, and of it a square from the middle, as far as it goes."""
-    (colour,) = pictures_of(clip_of([picture]))
+    """A square from the middle, as far as it goes."""
     if side_px is None:
-        return colour
-    top, left = (max(0, side - side_px) // 2 for side in colour.pixels.shape[:2])
-    part = colour.pixels[top : top + side_px, left : left + side_px]
+        return picture
+    top, left = (max(0, side - side_px) // 2 for side in picture.pixels.shape[:2])
+    part = picture.pixels[top : top + side_px, left : left + side_px]
     return Picture(np.ascontiguousarray(part))
 
 

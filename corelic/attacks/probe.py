@@ -7,10 +7,12 @@ Answer ◄── modifier ◄── … ◄── modifier ◄──────
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question
 from corelic.attacks.modifiers.base import Modifier
 from corelic.attacks.objectives.base import Objective, Scene
@@ -32,10 +34,11 @@ class Probe:
         self.passes = 0
         self.moved = torch.zeros(len(clean), dtype=torch.bool)
         self._references: dict[Victim, Reconstruction] = {}
+        self._fixed: dict[Victim, Objective] = {}
 
     def __call__(self, question: Question) -> Answer:
         x = question.x.detach().requires_grad_()
-        score = self.objective(self.scene(question, x))
+        score = self.objective_for(question)(self.scene(question, x))
         self.passes += 1
         gradient = torch.zeros_like(x)
         if score.requires_grad:  # a constant has no graph
@@ -49,6 +52,19 @@ class Probe:
     def score(self, question: Question) -> Tensor:
         """(T,), without a gradient."""
         return self.objective(self.scene(question, question.x)).detach()
+
+    def objective_for(self, question: Question) -> Objective:
+        """Of a transformed clip, what the clip itself has fixed; AttackError if it has a place."""
+        if question.clean is self.clean:
+            return self.objective
+        if self.objective.has_place:
+            reason = "looks at pixels or levels that diversity and scaling move; leave those out"
+            raise AttackError(self.objective.title, reason)
+        victim = question.victim
+        if victim not in self._fixed:
+            own = question.with_clip(self.clean, self.clean)
+            self._fixed[victim] = self.objective.fixed(partial(self.scene, own, self.clean))
+        return self._fixed[victim]
 
     def scene(self, question: Question, x: Tensor) -> Scene:
         """Both passes; the one over the run's own clean clip once, where it is always alike."""

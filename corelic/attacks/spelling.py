@@ -11,6 +11,7 @@ what it knows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -89,7 +90,10 @@ class Spelt:
         if text is None and default is not None:
             return default
         try:
-            return float(text or "")
+            found = float(text or "")
+            if not math.isfinite(found):
+                raise ValueError(text)
+            return found
         except ValueError as error:
             what = f"{self.name}=NUMBER" if key is None else f"{self.name}:{key}=NUMBER"
             reason = "needs a number" if text is None else f"has {text!r} where a number belongs"

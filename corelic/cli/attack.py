@@ -102,7 +102,9 @@ def attack(
     ] = "jpeg",
     steps: Annotated[int, Option(min=1, help="Of attacks with gradients.")] = 40,
     queries: Annotated[int, Option(min=1, help="Of attacks without.")] = 2000,
-    seed: Annotated[int, Option(help="The same one gives the same pictures.")] = 0,
+    seed: Annotated[
+        int, Option(help="The same one gives the same pictures, on as many cores.")
+    ] = 0,
     processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,

@@ -1,5 +1,6 @@
 """corelic compare"""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ def compare(
 ) -> None:
     """Measure how far one picture is from another: PSNR and MS-SSIM, over 8-bit samples.
 
-    Colours that the reference hides under an alpha of 0 do not count. Alpha has a PSNR of its own,
+    Colours that the reference hides under an alpha of 0 do not count, but in MS-SSIM, where they
+    count as equal. Alpha has a PSNR of its own,
     where one of the two has any; the other is opaque.
 
     \b
@@ -40,9 +42,10 @@ def compare(
     if one.alpha is not None or other.alpha is not None:
         opaque = np.full(one.pixels.shape[:2], 255, np.uint8)
         alpha = psnr_db(*(opaque if each.alpha is None else each.alpha for each in (one, other)))
-    if one.alpha is not None:
-        other.pixels[one.alpha == 0] = one.pixels[one.alpha == 0]
-    psnr = psnr_db(one.pixels, other.pixels)
+    seen = np.ones(one.pixels.shape[:2], np.bool_) if one.alpha is None else one.alpha != 0
+    visible = (one.pixels[None, seen], other.pixels[None, seen])
+    psnr = psnr_db(*visible) if seen.any() else math.inf
+    other.pixels[~seen] = one.pixels[~seen]
     similarity = ms_ssim(one.pixels, other.pixels)
     if as_json:
         print_json({"psnr_db": psnr, "ms_ssim": similarity, "alpha_psnr_db": alpha})

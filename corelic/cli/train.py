@@ -88,9 +88,15 @@ def train(
         raise OutputError(str(folder), "holds a run; give --resume to go on, or another --run")
     against = published.find(anchor) if anchor is not None else None
     device_of(device)  # says so if it is not here
+    pictures = pictures_in(validate_on) if validate_on else None
     if going_on:
         # The plan was made when the run began: another one would make it another run.
+        if start is not None or minutes is not None:
+            text = "--start and --minutes are for a run that begins: this one follows its own plan"
+            show_warning(text, Console(stderr=True))
         setup = Setup.load(folder)
+        # Where pictures are may have changed; that they are the same is checked.
+        setup = replace(setup, source=data or setup.source, attacked=attacked or setup.attacked)
     else:
         chosen = load_recipe(recipe)
         chosen = replace(chosen, start=start) if start is not None else chosen
@@ -108,7 +114,8 @@ def train(
     show_progress(rows, trainer.recipe.steps)
     weights = folder / f"{trainer.recipe.codec}.safetensors"
     exported = export(folder, weights, overwrite=True)
-    pictures = pictures_in(validate_on) if validate_on else held_out(setup.open_cache(folder))
+    if pictures is None:
+        pictures = held_out(setup.open_cache(folder))
     found = list(validate(weights, pictures, device=device))
     compared, warnings = None, []
     if against is not None and anchor is not None and found:

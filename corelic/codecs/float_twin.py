@@ -37,12 +37,18 @@ def copy_weights(source: LearnedImageCodec, target: LearnedImageCodec) -> None:
 
 
 def parameters_of(source: LearnedImageCodec, target: LearnedImageCodec) -> dict[str, Tensor]:
-    """Those of `source` that `target`, a codec in float, has too, as its state in float32."""
+    """Those of `source` for `target`, a codec in float, as its state in float32.
+
+    RuntimeError where `target` has no place for one; it may have more.
+    """
     # Lookup tables are made when a codec moves to the grid; one in float has none.
     tables = {
         f"{name}.table" for name, part in target.named_modules() if isinstance(part, GridTable)
     }
     given = source.state_dict()
+    homeless = given.keys() - target.state_dict().keys()
+    if homeless:
+        raise RuntimeError(f"there is no place for {min(homeless)}")
     return {
         name: tensor if name in tables else given[name].float()
         for name, tensor in target.state_dict().items()

@@ -11,6 +11,7 @@ named, and left out of every codec's average, so that all averages are over the 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ from corelic.eval.tasks import (
     Task,
     opened,
 )
+from corelic.eval.threads import core_count
 from corelic.jobs import Failure, read_file
 from corelic.media import read_picture
 from corelic.tree import distinct_names
@@ -236,16 +238,19 @@ class _Bench:
         self, codecs: Sequence[str], sample: Sequence[PictureFile]
     ) -> tuple[list[Cost], list[Failure]]:
         """Alone on this machine, whatever the engine: a time beside other work is none."""
+        told = json.dumps({**machine(self.plan.device), "cores": core_count()}, sort_keys=True)
+        here = hashlib.sha256(told.encode()).hexdigest()[:16]
         clocks: dict[Clock, str] = {}
         for picture in sample:
             for place in range(TIMED_QUALITIES):
                 for codec in codecs:
                     timed = _spread(self.qualities(codec), TIMED_QUALITIES)
                     quality = timed[min(place, len(timed) - 1)]
-                    clocks[Clock(self.subject(codec, picture), quality, self.plan.rounds)] = codec
+                    subject = self.subject(codec, picture)
+                    clocks[Clock(subject, quality, self.plan.rounds, here)] = codec
         largest = sorted(sample, key=lambda p: p.width_px * p.height_px)[-1:]
         memories: dict[Memory, str] = {
-            Memory(self.subject(codec, picture), MEMORY_QUALITY): codec
+            Memory(self.subject(codec, picture), MEMORY_QUALITY, here): codec
             for codec in codecs
             for picture in largest
         }

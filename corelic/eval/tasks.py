@@ -150,6 +150,7 @@ class Clock(Task):
     result: ClassVar[type] = Clocked
     quality: float
     rounds: int
+    machine: str  # a time is one of a machine's
 
     def run(self, data: bytes) -> Clocked:
         codec, picture = self.open(data)
@@ -215,6 +216,7 @@ class ShowOriginal(Task):
 class Memory(Task):
     result: ClassVar[type] = MemoryUsed
     quality: float
+    machine: str
 
     def run(self, data: bytes) -> MemoryUsed:
         subject = self.subject

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -21,9 +22,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from corelic.disk import atomic_write
 from corelic.errors import BadWeightsError, OutputError
 
 INDEX = "checkpoint.json"
+OURS = re.compile(r"checkpoint-\d{6,}-[0-9a-f]{4}")
 SHARD_BYTES = 15 * 2**20  # of tensors: with its header a file stays under 16 MiB
 
 
@@ -56,15 +59,29 @@ def save(
     try:
         shards.mkdir()
         for number, part in enumerate(_parts(tensors)):
-            save_file(part, shards / f"{number:02}.safetensors")
-        temporary = folder / f"{INDEX}.tmp"
-        temporary.write_text(json.dumps({"folder": shards.name, "position": asdict(position)}))
-        os.replace(temporary, folder / INDEX)
+            path = shards / f"{number:02}.safetensors"
+            save_file(part, path)
+            _sync(path)
+        _sync(shards)
+        facts = {"folder": shards.name, "tensors": len(tensors), "position": asdict(position)}
+        atomic_write(folder / INDEX, json.dumps(facts).encode(), overwrite=True)
     except (OSError, SafetensorError) as error:
+        shutil.rmtree(shards, ignore_errors=True)
         raise OutputError(str(shards), f"the checkpoint cannot be written ({error})") from error
-    for old in folder.glob("checkpoint-*"):
-        if old != shards:
-            shutil.rmtree(old)
+    for old in folder.iterdir():
+        if old != shards and OURS.fullmatch(old.name):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """To the disk, before the index names it and the last checkpoint goes."""
+    if path.is_dir() and os.name == "nt":  # there, folders cannot be opened
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _parts(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -104,6 +121,8 @@ def load(folder: Path) -> Checkpoint:
         tensors: dict[str, Tensor] = {}
         for path in sorted((folder / Path(plain["folder"]).name).glob("*.safetensors")):
             tensors |= load_file(path)
+        if len(tensors) != plain.get("tensors", len(tensors)):  # which older ones do not say
+            raise ValueError(f"{len(tensors)} tensors are there, of {plain['tensors']}")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadWeightsError(str(index), f"is not a readable checkpoint ({error})") from error
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import tarfile
 import warnings
 from collections.abc import Iterator
@@ -47,16 +49,28 @@ def read_pictures(source: Path) -> Iterator[tuple[str, Image.Image]]:
     for path in sorted(source.iterdir()):
         suffix = path.suffix.lower()
         if suffix == ".tar":
-            with tarfile.open(path) as shard:
-                for member in shard:
-                    if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
-                        content = shard.extractfile(member)
-                        assert content is not None  # a regular file
-                        yield from _picture(Path(member.name).name, content.read())
+            yield from _shard(path)
         elif suffix in SUFFIXES:
             yield from _picture(path.name, path)
         elif suffix in CLIP_SUFFIXES:
             yield from _frames(path)
+
+
+def _shard(path: Path) -> Iterator[tuple[str, Image.Image]]:
+    try:
+        with tarfile.open(path) as shard:
+            for member in shard:
+                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
+                    content = shard.extractfile(member)
+                    assert content is not None  # a regular file
+                    yield from _picture(Path(member.name).name, content.read())
+    except (tarfile.TarError, EOFError) as error:
+        _warn_of_the_rest(path, error)
+
+
+def _warn_of_the_rest(path: Path, error: Exception) -> None:
+    text = f"{path.name} is left out from here on: {error}"
+    warnings.warn(text, PictureWarning, stacklevel=3)
 
 
 def _picture(name: str, file: Path | bytes) -> Iterator[tuple[str, Image.Image]]:
@@ -75,15 +89,16 @@ def _frames(path: Path) -> Iterator[tuple[str, Image.Image]]:
 
     try:
         with av.open(path) as clip:
+            if not clip.streams.video:
+                raise ValueError("it has no pictures")
             due_s = 0.0
             for number, frame in enumerate(clip.decode(video=0)):
                 if frame.time is None or frame.time >= due_s:
                     picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
                     yield f"{path.name}{FRAME_MARK}{number}", picture
                     due_s = (frame.time or due_s) + FRAME_EVERY_S
-    except av.FFmpegError as error:
-        text = f"{path.name} is left out from here on: {error}"
-        warnings.warn(text, PictureWarning, stacklevel=2)
+    except (av.FFmpegError, ValueError) as error:
+        _warn_of_the_rest(path, error)
 
 
 def listing(source: Path) -> str:
@@ -114,19 +129,34 @@ class PhotoCache:
     def build(cls, source: Path, folder: Path) -> PhotoCache:
         """Opens the cache of `source` in `folder`, decoding the pictures if it is not there."""
         if not (folder / "cache.json").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            entries: list[Entry] = []
-            with open(folder / "cache.bin", "wb") as cache:
-                for name, image in read_pictures(source):
-                    entries.append(Entry(name, cache.tell(), image.height, image.width))
-                    cache.write(np.asarray(image).tobytes())
-            if not entries:
-                raise PictureError(str(source), "there are no pictures in this folder")
-            # Written last: a cache with an index is complete.
-            temporary = folder / "cache.json.tmp"
-            temporary.write_text(json.dumps([vars(entry) for entry in entries]))
-            os.replace(temporary, folder / "cache.json")
+            # Of a name of its own: another run may be at the same.
+            new = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+            try:
+                cls._decode(source, new)
+                if not (folder / "cache.json").exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.rename(new, folder)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
         return cls(folder)
+
+    @staticmethod
+    def _decode(source: Path, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        entries: list[Entry] = []
+        with open(folder / "cache.bin", "wb") as cache:
+            for name, image in read_pictures(source):
+                entries.append(Entry(name, cache.tell(), image.height, image.width))
+                cache.write(np.asarray(image).tobytes())
+        if not entries:
+            raise PictureError(str(source), "there are no pictures in this folder")
+        (folder / "cache.json").write_text(json.dumps([vars(entry) for entry in entries]))
+
+    @property
+    def digest(self) -> str:
+        """Of names and sizes, in order: what crops follow from."""
+        facts = [(entry.name, entry.height_px, entry.width_px) for entry in self.entries]
+        return hashlib.sha1(json.dumps(facts).encode()).hexdigest()
 
     def picture(self, entry: Entry) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8, a view of the cache."""

@@ -26,6 +26,7 @@ class Setup:
     source: Path  # pictures, or tar shards of pictures
     device: str = ""  # or devices, one after the other, in words; for the model card
     attacked: Path | None = None  # stored attacks, where the recipe asks for some
+    pictures: str = ""  # digest of those of a run that has begun: `PhotoCache.digest`
 
     @classmethod
     def exists(cls, run: Path) -> bool:
@@ -40,7 +41,10 @@ class Setup:
             recipe = recipe_of(plain["recipe"], str(run / FILE))
             attacked = plain.get("attacked")
             found = None if attacked is None else Path(attacked)
-            return cls(recipe, Path(plain["source"]), str(plain["device"]), found)
+            pictures = str(plain.get("pictures", ""))
+            return cls(recipe, Path(plain["source"]), str(plain["device"]), found, pictures)
+        except RecipeError:  # a plan that somebody has changed: what is wrong with it is said
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadWeightsError(str(run), "is not the folder of a training run") from error
 

@@ -17,30 +17,34 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision, Precision
 from torch import Tensor
 
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.codecs.registry import find_spec
-from corelic.errors import BadWeightsError, TrainingError
+from corelic.errors import BadWeightsError, PictureError, TrainingError
 from corelic.training import checkpoint
 from corelic.training.attacked import MixedCrops
 from corelic.training.checkpoint import Position
 from corelic.training.data import Crops, as_float
 from corelic.training.loss import Objective
 from corelic.training.recipe import Recipe, Stage, fit_to_minutes
+from corelic.training.setup import FILE as PLAN
 from corelic.training.setup import Setup
 
 START_CROPS = 256  # for the statistics that a codec starts from
 START_CROP_PX = 256
 START_STEP = 2**32 - 1  # the number of their step: training never gets there
 LOG_EVERY_STEPS = 100
-MAX_SKIPPED_STEPS = 100
-PAUSE_S = 3.0  # a step that took longer means that the process was paused, and counts as this
+MAX_SKIPPED_STEPS = 100  # one after the other
+# A step that took longer than both means that the process was paused, and counts as so much.
+PAUSE_S, PAUSE_STEPS = 3.0, 4
 TIMED_STEPS = 6  # per stage, to tell how long it takes; the first ones warm up
 WARM_STEPS = 2
 
@@ -86,10 +90,36 @@ def make_fabric(recipe: Recipe, device: str) -> Fabric:
         devices=here,
         num_nodes=nodes,
         strategy="ddp" if here * nodes > 1 else "auto",
-        precision=recipe.precision,
+        plugins=precision_of(recipe, device),
     )
     fabric.launch()
     return fabric
+
+
+class MixedInside(MixedPrecision):
+    """Mixed precision inside the networks: Fabric's rounds crops and qualities before they see any.
+
+    A pixel has 8 bits, and so has bfloat16.
+    """
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def precision_of(recipe: Recipe, device: str) -> Precision:
+    if recipe.precision == "32-true":
+        return Precision()
+    if device == "auto":
+        device = (torch.accelerator.current_accelerator() or torch.device("cpu")).type
+    return MixedInside(recipe.precision, device)
+
+
+def lay_out_moments(adam: torch.optim.Adam) -> None:
+    """As weights lie in memory: the fused update goes along both, whatever their strides say."""
+    for weight, moments in adam.state.items():
+        for name, moment in moments.items():
+            if moment.shape == weight.shape:
+                moments[name] = torch.empty_like(weight).copy_(moment)
 
 
 class Trainer:
@@ -98,18 +128,26 @@ class Trainer:
     def __init__(self, setup: Setup, run: Path, *, device: str = "auto") -> None:
         """Resumes from the checkpoint in `run` if there is one."""
         recipe = setup.recipe
-        self.setup, self.recipe, self.folder = setup, recipe, run
+        self.recipe, self.folder = recipe, run
         self.spec = find_spec(recipe.codec)
         self.fabric = make_fabric(recipe, device)
+        for stage in recipe.stages:
+            self.check_shares(stage)
         if self.fabric.is_global_zero:
             run.mkdir(parents=True, exist_ok=True)
             # One process decodes the pictures, the others find them.
             setup.open_cache(run)
             setup.open_attacked(run)
         self.fabric.barrier()
-        photographs = Crops(setup.open_cache(run), recipe.seed, recipe.scale_max)
+        cache = setup.open_cache(run)
+        if setup.pictures not in ("", cache.digest):
+            reason = f"are not those that the run in {run} began with; give --data their folder"
+            raise PictureError(f"the pictures in {setup.source}", reason)
+        self.setup = replace(setup, pictures=cache.digest)
+        photographs = Crops(cache, recipe.seed, recipe.scale_max)
         self.crops = with_attacked(photographs, setup, run)
         self.position = Position(0, 0.0, 0, 0, 0)
+        self.skipped_in_a_row = 0
         torch.manual_seed(recipe.seed)
         codec = LearnedImageCodec(self.spec)
         saved = checkpoint.load(run) if checkpoint.exists(run) else None
@@ -134,6 +172,7 @@ class Trainer:
         )
         if saved is not None:
             adam.load_state_dict({**adam.state_dict(), "state": saved.optimiser})
+            lay_out_moments(adam)
         self.weights = [parameter.data for parameter in self.codec.parameters()]
         self.averages = [weight.clone() for weight in self.weights]
         if saved is not None:
@@ -190,7 +229,7 @@ class Trainer:
         if self.position.step >= self.recipe.steps:
             return
         self.remember_setup()
-        saved_at_s = self.position.elapsed_s
+        saved_at_s, took_s = self.position.elapsed_s, 0.0
         began = time.perf_counter()
         sums, steps, start = torch.zeros(3), 0, time.perf_counter()
         with ThreadPoolExecutor(1, "crops") as background:
@@ -200,7 +239,8 @@ class Trainer:
                 ahead, (x, quality) = self.next_samples(background, ahead)
                 sums += self.step(x, quality)
                 steps += 1
-                elapsed_s = self.position.elapsed_s + min(time.perf_counter() - before, PAUSE_S)
+                took_s = min(time.perf_counter() - before, max(PAUSE_S, PAUSE_STEPS * took_s))
+                elapsed_s = self.position.elapsed_s + took_s
                 self.position = replace(self.position, elapsed_s=elapsed_s)
                 late = stop_after_s < math.inf and self.agree(
                     time.perf_counter() - began >= stop_after_s
@@ -245,12 +285,8 @@ class Trainer:
 
     def samples(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """This process's share of a step: crops (n, 3, H, W) uint8, qualities (n,), on the CPU."""
+        self.check_shares(stage)
         world, rank = self.fabric.world_size, self.fabric.global_rank
-        if stage.batch % (world * stage.passes):
-            raise TrainingError(
-                f"{stage.batch} crops cannot be shared by {world} processes "
-                f"of {stage.passes} passes each; change the stage's batch"
-            )
         each = stage.batch // world
         mine = range(rank * each, (rank + 1) * each)
         random = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
@@ -259,6 +295,15 @@ class Trainer:
         if self.fabric.device.type == "cuda":
             crops = crops.pin_memory()  # else the device waits while they travel
         return crops, quality[mine.start : mine.stop]
+
+    def check_shares(self, stage: Stage) -> None:
+        """TrainingError where the processes cannot have equal parts of a step."""
+        world = self.fabric.world_size
+        if stage.batch % (world * stage.passes):
+            raise TrainingError(
+                f"{stage.batch} crops cannot be shared by {world} processes "
+                f"of {stage.passes} passes each; change the stage's batch"
+            )
 
     @property
     def learning_rate(self) -> float:
@@ -307,10 +352,11 @@ class Trainer:
             pixels=position.pixels + stage.batch * stage.crop_px**2,
             skipped_steps=position.skipped_steps + (not finite),
         )
-        if self.position.skipped_steps > MAX_SKIPPED_STEPS:
+        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
+        if self.skipped_in_a_row > MAX_SKIPPED_STEPS:
             raise TrainingError(
-                f"{MAX_SKIPPED_STEPS} steps had gradients that are not finite; lower the "
-                "learning rate or resume from an earlier checkpoint"
+                f"{MAX_SKIPPED_STEPS} steps one after the other had gradients that are not finite; "
+                f"lower the learning rate in {self.folder / PLAN}, and resume"
             )
         return figures
 

@@ -24,10 +24,10 @@ def start_from(codec: LearnedImageCodec, name: str) -> None:
     The codec may be deeper by some blocks of a transform, and computes the same all the same.
     BadWeightsError where the weights belong to another architecture.
     """
-    state = parameters_of(store.by_name(name).codec, codec)
-    fresh = dict(codec.state_dict())
-    state |= {key: fresh[key] for key in further_blocks(codec) if key not in state}
+    source, fresh = store.by_name(name).codec, dict(codec.state_dict())
     try:
+        state = parameters_of(source, codec)
+        state |= {key: fresh[key] for key in further_blocks(codec) if key not in state}
         codec.load_state_dict(state)
     except RuntimeError as error:
         raise BadWeightsError(name, f"is no start for a {codec.spec.name}: {error}") from error

@@ -153,6 +153,12 @@ def test_a_budget_that_makes_no_sense_is_refused() -> None:
         TwoBranch(1e-4, 2)
 
 
+@pytest.mark.parametrize("cutoff", [-0.25, 0, 0.71, 1, float("nan")])
+def test_a_band_that_no_frequency_is_in_is_refused(cutoff: float) -> None:
+    with pytest.raises(AttackError, match="the high band"):
+        HighBand(Linf(8 / 255), cutoff)
+
+
 def test_titles_say_the_budget() -> None:
     assert Linf(8 / 255).title == "L∞ 8/255"
     assert Linf(8.9 / 255).title == "L∞ 8/255"  # nothing is between levels

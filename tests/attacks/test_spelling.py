@@ -114,7 +114,7 @@ def test_attacks_by_name() -> None:
         (lambda: spelling.modifier("eot=0"), "0 draws; give at least one"),
         (lambda: spelling.modifier("scales=0"), "0 copies; give at least one"),
         (lambda: spelling.modifier("variance=0"), "0 neighbours; give at least one"),
-        (lambda: spelling.modifier("momentum=nan"), "a decay of nan"),
+        (lambda: spelling.modifier("momentum=-1"), "a decay of -1"),
         (lambda: spelling.modifier("nesterov=-1"), "a decay of -1"),
         (lambda: spelling.modifier("diverse=2"), "both lie in 0 … 1"),
     ],
@@ -161,3 +161,9 @@ def test_a_value_for_nothing_is_refused(make: Callable[[], object]) -> None:
 def test_a_psnr_that_no_picture_has_is_refused() -> None:
     with pytest.raises(AttackError, match="-4000 dB"):
         spelling.constraint("psnr=-4000")
+
+
+@pytest.mark.parametrize("text", ["joint:rate=nan", "rate:low-band=inf"])
+def test_numbers_are_finite(text: str) -> None:
+    with pytest.raises(AttackError, match="where a number belongs"):
+        spelling.objective(text)

@@ -64,6 +64,18 @@ def test_16_bits_are_rounded_to_8(corelic: Program, photo: Image.Image) -> None:
     assert found["psnr_db"] is None
 
 
+def test_psnr_is_over_what_is_seen(corelic: Program, photo: Image.Image) -> None:
+    seen = np.zeros((photo.height, photo.width), np.uint8)
+    seen[:10, :10] = 255
+    pixels = np.array(photo)
+    for name, error in (("one.png", 0), ("other.png", 4)):
+        shifted = Image.fromarray(np.where(pixels < 128, pixels + error, pixels - error))
+        shifted.putalpha(Image.fromarray(seen))
+        shifted.save(name)
+    found = json.loads(corelic("compare", "one.png", "other.png", "--json").stdout)
+    assert found["psnr_db"] == pytest.approx(20 * np.log10(255 / 4))
+
+
 def test_alpha_has_a_figure_of_its_own(corelic: Program, photo: Image.Image) -> None:
     for name, alpha in (("half.png", 128), ("other.png", 118), ("opaque.png", 255)):
         seen = photo.convert("RGBA")

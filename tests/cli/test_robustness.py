@@ -189,3 +189,14 @@ def test_a_folder_without_pictures_is_an_error(corelic: Program) -> None:
     Path("empty").mkdir()
     ran = corelic("robustness", "empty", *TINY, *SHORT)
     assert ran.exit_code == 1 and "no picture is left" in ran.stderr
+
+
+def test_a_defence_is_not_shown_a_crop_of_what_is_attacked(corelic: Program) -> None:
+    ran = corelic("robustness", "pictures/one.png", *TINY, *SHORT, "--defences", "latent-clipping",
+                  "--clean", "pictures", "--crop", "48")  # fmt: skip
+    assert ran.exit_code == 1 and "a defender does not have that one" in ran.stderr
+
+
+def test_files_are_known_whatever_their_names(corelic: Program, photo: Image.Image) -> None:
+    photo.save("me+you.png")
+    assert grid._digest_of_files(["targeted=me+you.png"])

@@ -75,6 +75,8 @@ def test_a_finished_run_is_not_run_over(corelic: Program, recipe: str) -> None:
     refused = corelic(*arguments)
     assert refused.exit_code == 1 and "--resume" in refused.stderr
     assert corelic(*arguments, "--resume").exit_code == 0
+    late = corelic(*arguments, "--resume", "--start", "swift")
+    assert late.exit_code == 0 and "for a run that begins" in late.stderr
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_plan(

@@ -1,4 +1,5 @@
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from corelic.errors import PictureError, PictureWarning
 from corelic.training import data
-from corelic.training.data import Crops, PhotoCache, is_held_out, listing
+from corelic.training.data import Crops, PhotoCache, is_held_out, listing, read_pictures
 from tests.training.conftest import write_pictures
 
 
@@ -192,3 +193,40 @@ def test_pictures_smaller_than_a_crop_are_mirrored(tmp_path: Path) -> None:
     (crop,) = (crops.batch(0, range(1), 10) * 255).round()
     expected = [0, 1, 2, 3, 4, 5, 5, 4, 3, 2]
     assert crop[0, 7].tolist() in (expected, expected[::-1])
+
+
+def test_two_runs_that_build_one_cache_do_not_disturb_each_other(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one begins while the first is at its pictures."""
+    others: list[PhotoCache] = []
+
+    def interrupted(source: Path) -> Iterator[tuple[str, Image.Image]]:
+        for number, found in enumerate(read_pictures(source)):
+            if number == 3:
+                monkeypatch.setattr(data, "read_pictures", read_pictures)
+                others.append(PhotoCache.build(source, tmp_path / "cache"))
+            yield found
+
+    monkeypatch.setattr(data, "read_pictures", interrupted)
+    cache = PhotoCache.build(pictures, tmp_path / "cache")
+    alone = PhotoCache.build(pictures, tmp_path / "alone")
+    for found in (cache, *others):
+        assert found.entries == alone.entries and np.array_equal(found.bytes, alone.bytes)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "cache"]
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 30_000])
+def test_a_shard_that_is_cut_is_left_out_from_there_on(
+    pictures: Path, tmp_path: Path, kept_bytes: int
+) -> None:
+    whole = tmp_path / "whole.tar"
+    with tarfile.open(whole, "w") as shard:
+        for path in sorted(pictures.iterdir()):
+            shard.add(path, path.name)
+    source = tmp_path / "shards"
+    write_pictures(source, 2)
+    (source / "cut.tar").write_bytes(whole.read_bytes()[:kept_bytes])
+    with pytest.warns(PictureWarning, match=r"cut\.tar is left out"):
+        cache = PhotoCache.build(source, tmp_path / "cache")
+    assert {"00.png", "01.png"} <= {entry.name for entry in cache.entries}

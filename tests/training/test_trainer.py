@@ -1,6 +1,7 @@
 import csv
 import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,14 +11,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning.fabric import Fabric
 from skimage import data
 from torch import Tensor
 
-from corelic.codecs import store
+from corelic.codecs import registry, store
+from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import open_codec
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.transforms.residual import ResidualSpec
 from corelic.entropy.grid import Snap, grid_layers
-from corelic.errors import BadWeightsError, OutputError, TrainingError
+from corelic.errors import (
+    BadWeightsError,
+    OutputError,
+    PictureError,
+    RecipeError,
+    TrainingError,
+)
 from corelic.eval import metrics
 from corelic.media import read_picture
 from corelic.training import checkpoint, logs
@@ -34,7 +44,7 @@ from corelic.training.trainer import (
     learning_rate_share,
 )
 from corelic.training.warm_start import start_from
-from tests.tiny import TINY, TINY_WEIGHTS, crops
+from tests.tiny import TINY, TINY_WEIGHTS, crops, untrained
 from tests.training.conftest import RECIPE, TinyTrainer
 
 ROOT = Path(__file__).parents[2]
@@ -72,14 +82,21 @@ def test_training_lowers_the_loss(tiny_trainer: type[TinyTrainer]) -> None:
     assert trainer.position.skipped_steps == 0
 
 
+DENSE = replace(TINY, name="dense", transform=ResidualSpec.sized(16))  # convolutions over channels
+
+
+@pytest.mark.parametrize("spec", [TINY, DENSE], ids=lambda spec: spec.name)
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(
-    tiny_trainer: type[TinyTrainer],
+    tiny_trainer: type[TinyTrainer], spec: CodecSpec
 ) -> None:
-    trainer = tiny_trainer()
+    if spec is not TINY:
+        registry.register(spec)
+    recipe = replace(RECIPE, codec=spec.full_name, precision="32-true")
+    trainer = tiny_trainer(recipe)
     for _ in range(3):
         trainer.next_step()
     trainer.save()
-    resumed = tiny_trainer()
+    resumed = tiny_trainer(recipe)
     assert resumed.position == trainer.position
     assert same(weights_of(resumed), weights_of(trainer))
     for _ in range(2):
@@ -106,10 +123,51 @@ def test_a_step_without_a_finite_gradient_is_skipped_and_counted(
     assert trainer.next_step().isfinite().all()
     assert not same(weights_of(trainer), before)
     assert trainer.position.skipped_steps == 1
-    trainer.position = replace(trainer.position, skipped_steps=MAX_SKIPPED_STEPS)
+    trainer.skipped_in_a_row = MAX_SKIPPED_STEPS
     monkeypatch.setattr(of_trainer, lambda crops: as_float(crops) * math.nan)
     with pytest.raises(TrainingError, match="not finite"):
         trainer.next_step()
+
+
+def test_mixed_precision_rounds_no_pixels_and_no_qualities(
+    tiny_trainer: type[TinyTrainer],
+) -> None:
+    trainer = tiny_trainer(replace(RECIPE, precision="bf16-mixed"))
+    seen: list[Tensor] = []
+    trainer.codec.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs))
+    x, quality = trainer.samples_of(0)
+    trainer.step(x, quality)
+    assert seen[0].equal(as_float(x)) and seen[1].equal(quality)
+
+
+def test_a_stage_that_cannot_be_shared_is_told_before_the_first(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fabric, "world_size", 4)
+    with pytest.raises(TrainingError, match="2 crops cannot be shared by 4"):
+        tiny_trainer()
+
+
+def test_a_run_goes_on_with_the_same_pictures_wherever_they_are(
+    tiny_trainer: type[TinyTrainer], tmp_path: Path
+) -> None:
+    trainer = tiny_trainer()
+    trainer.remember_setup()
+    setup, moved = Setup.load(trainer.folder), tmp_path / "moved"
+    shutil.copytree(setup.source, moved)
+    Trainer(replace(setup, source=moved), trainer.folder, device="cpu")
+    (moved / "00.png").unlink()
+    with pytest.raises(PictureError, match="not those"):
+        Trainer(replace(setup, source=moved), trainer.folder, device="cpu")
+
+
+def test_a_changed_plan_is_told_what_is_wrong_with_it(tiny_trainer: type[TinyTrainer]) -> None:
+    trainer = tiny_trainer()
+    trainer.remember_setup()
+    plan = trainer.folder / "run.json"
+    plan.write_text(plan.read_text().replace('"seed": 7', '"seed": "seven"'))
+    with pytest.raises(RecipeError, match="seed"):
+        Setup.load(trainer.folder)
 
 
 def test_a_run_ends_with_a_checkpoint_and_logs(
@@ -200,6 +258,13 @@ def test_a_deeper_codec_starts_as_the_one_that_was_exported() -> None:
     assert torch.allclose(found.x_hat, expected.x_hat, atol=1e-5)
 
 
+def test_a_warm_start_from_a_deeper_codec_is_refused(tmp_path: Path) -> None:
+    deeper = replace(TINY, transform=replace(TINY.transform, analysis_blocks=(2, 1)))
+    (tmp_path / "deeper.safetensors").write_bytes(untrained(deeper))
+    with pytest.raises(BadWeightsError, match=r"no place for analysis\.fine\.blocks\.1"):
+        start_from(LearnedImageCodec(TINY), str(tmp_path / "deeper.safetensors"))
+
+
 def test_a_warm_start_from_another_architecture_is_refused(
     tiny_trainer: type[TinyTrainer],
 ) -> None:
@@ -219,6 +284,23 @@ def test_no_file_of_a_checkpoint_is_above_16_mib(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, replace(NOTHING_YET, step=1), {}, {}, {})
     assert load(tmp_path).position.step == 1
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # the old one is gone
+
+
+def test_a_checkpoint_with_a_shard_missing_is_none(tmp_path: Path) -> None:
+    tensors = {f"{number}": torch.randn(2**20) for number in range(9)}  # 4 MiB each
+    checkpoint.save(tmp_path, NOTHING_YET, tensors, tensors, {})
+    next(tmp_path.rglob("*.safetensors")).unlink()
+    with pytest.raises(BadWeightsError, match="tensors are there, of 18"):
+        load(tmp_path)
+
+
+def test_only_old_checkpoints_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-best").mkdir()
+    (tmp_path / "checkpoint-note.txt").touch()
+    for step in (1, 2):
+        checkpoint.save(tmp_path, replace(NOTHING_YET, step=step), {"a": torch.ones(1)}, {}, {})
+    names = sorted(path.name[:15] for path in tmp_path.iterdir())
+    assert names == ["checkpoint-0000", "checkpoint-best", "checkpoint-note", "checkpoint.json"]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
@@ -428,7 +510,8 @@ def test_training_imports_little() -> None:
 import builtins, sys
 from unittest.mock import MagicMock
 
-sys.modules["lightning"] = sys.modules["lightning.fabric"] = MagicMock()  # takes 6 s
+for name in ("lightning", "lightning.fabric", "lightning.fabric.plugins"):
+    sys.modules[name] = MagicMock()  # it takes 6 s
 there = {"corelic", "torch", "numpy", "PIL", "safetensors", "lightning", "yaml"}
 genuine = builtins.__import__
 

@@ -8,6 +8,7 @@ back; `low_share` says how much is allowed, and the last word holds the 8-bit pi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from corelic.attacks.bands import CUTOFF, high_share, low_band
 from corelic.attacks.constraints.base import Constraint
+from corelic.attacks.errors import AttackError
 from corelic.attacks.pixels import PEAK, wide
 
+HIGHEST = math.sqrt(0.5)  # cycles per pixel, along a diagonal
 ROUNDS = 4  # of removing the low band, then returning to the inner set: each undoes the other
 
 
@@ -30,6 +33,11 @@ class HighBand(Constraint):
     inner: Constraint
     cutoff: float = CUTOFF
     low_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cutoff < HIGHEST or not 0 <= self.low_share < 1:
+            reason = f"begins at {self.cutoff:g} cycles per pixel, with {self.low_share:g} below"
+            raise AttackError("the high band", f"{reason}; give 0 … 0.7 and 0 … 1, as in high=0.25")
 
     @property
     def title(self) -> str:

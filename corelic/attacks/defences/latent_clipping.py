@@ -73,6 +73,9 @@ class LatentClipping(Defence):
         """The same victim with a clamp behind its analysis, in both its lives."""
         inner = _learned(victim)
         channels = inner.twin.spec.transform.latent_channels
+        if inner.codec.effort:
+            reason = "bounds latents that an effort would seek beyond them; use the codec without"
+            raise AttackError(self.title, reason)
         if self.bounds.shape != (2, channels):
             found = tuple(self.bounds.shape)
             raise AttackError(self.title, f"has bounds of shape {found}; give (2, {channels})")

@@ -156,10 +156,14 @@ class Row:
 
 
 def joined(rows: Sequence[Row]) -> Row:
-    """One attack on one victim, picture by picture, as one row."""
+    """One attack on one victim, picture by picture, as one row.
+
+    A control has its own quality for each picture: then the title is of the first, and says so.
+    """
+    others = len({row.victim for row in rows}) - 1
     return Row(
         attack=rows[0].attack,
-        victim=rows[0].victim,
+        victim=rows[0].victim + (f" and {others} more" if others else ""),
         damages=tuple(damage for row in rows for damage in row.damages),
         moved=sum(row.moved for row in rows),
         flat=sum(row.flat for row in rows),

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from corelic.attacks.attack import Attack
+from corelic.attacks.constraints.base import Constraint
 from corelic.attacks.constraints.linf import Linf
 from corelic.attacks.defences.masking import Attempt, Kind, Verdict, gradients_masked
 from corelic.attacks.evaluation.controls import equal_noise
+from corelic.attacks.optimisers.pgd import PGD
 from corelic.attacks.oracle import Oracle
 from corelic.attacks.pixels import clip_of
 from corelic.media import Picture
@@ -57,9 +59,10 @@ def sweep(
     judge = judge or real_gain(attack)
     attempts = []
     for level in levels:
-        aimed = replace(attack, constraint=Linf(level / 255))
+        aimed = within(attack, Linf(level / 255))
+        searches: Kind = "one-step" if isinstance(aimed, PGD) and aimed.steps == 1 else "iterative"
         both: tuple[tuple[Kind, Attack], ...] = (
-            ("iterative", aimed),
+            (searches, aimed),
             ("noise", equal_noise(aimed)),
         )
         for kind, one in both:
@@ -68,6 +71,15 @@ def sweep(
             attempts.append(Attempt(kind, level, strength, one.name))
     verdict = gradients_masked(attempts, tolerance=tolerance, full_strength=full_strength)
     return Sweep(tuple(attempts), verdict)
+
+
+def within(attack: Attack, constraint: Constraint) -> Attack:
+    """The same attack in another set; a stride of its own stays as many radii long."""
+    aimed = replace(attack, constraint=constraint)
+    if isinstance(aimed, PGD) and aimed.stride is not None:
+        radii = aimed.stride / attack.constraint.radius
+        return replace(aimed, stride=radii * constraint.radius)
+    return aimed
 
 
 def real_gain(attack: Attack) -> Judge:

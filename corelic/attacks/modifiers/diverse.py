@@ -8,6 +8,7 @@ same way, for a codec's reference depends on it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ class Diverse(Modifier):
     smallest     share of each side that it may shrink to
     """
 
+    keeps_scores: ClassVar = False
     probability: float = 0.5
     smallest: float = 0.9
 

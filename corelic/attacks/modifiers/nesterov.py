@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -20,6 +21,7 @@ from corelic.attacks.modifiers.base import Modifier
 class Nesterov(Modifier):
     """Asks at x + stride · decay · g, then g ← decay · g + gradient / ‖gradient‖₁."""
 
+    keeps_scores: ClassVar = False
     decay: float = 1.0
 
     def __post_init__(self) -> None:

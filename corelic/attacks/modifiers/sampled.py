@@ -11,7 +11,7 @@ The controls are `by="uniform"` and, at more passes a step, `Ensemble`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -29,6 +29,7 @@ LEAST = 0.05  # of the mean score: nobody is forgotten for good
 class Sampled(Modifier):
     """`count` of `victims` in every step, a pass each."""
 
+    keeps_scores: ClassVar = False
     victims: tuple[Victim, ...]
     count: int = 2
     by: Literal["saliency", "uniform"] = "saliency"

@@ -8,6 +8,7 @@ over the clean clip.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -39,6 +40,15 @@ class Objective(ABC):
     @property
     @abstractmethod
     def title(self) -> str: ...
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it looks at certain pixels or levels, which a transformed clip has elsewhere."""
+        return False
+
+    def fixed(self, scene: Callable[[], Scene]) -> Objective:
+        """The same about this clip, however it may be transformed; `scene` gives the clean one."""
+        return self
 
     @abstractmethod
     def __call__(self, scene: Scene) -> Tensor:

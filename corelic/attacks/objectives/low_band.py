@@ -7,7 +7,8 @@ the abstract could be read, so both readings are offered: this penalty, and the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -29,6 +30,13 @@ class LowBandPenalty(Objective):
     @property
     def title(self) -> str:
         return f"{self.inner.title} − {self.weight:g} × low band"
+
+    @property
+    def has_place(self) -> bool:
+        return self.inner.has_place
+
+    def fixed(self, scene: Callable[[], Scene]) -> Objective:
+        return replace(self, inner=self.inner.fixed(scene))
 
     def __call__(self, scene: Scene) -> Tensor:
         low = low_band(scene.attacked - scene.clean, self.cutoff)

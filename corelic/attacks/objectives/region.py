@@ -57,6 +57,10 @@ class Region(Objective):
     def title(self) -> str:
         return f"{self.inner.title} in a region"
 
+    @property
+    def has_place(self) -> bool:
+        return True
+
     def __call__(self, scene: Scene) -> Tensor:
         if self.mask.shape != scene.clean.shape[-2:]:
             found, wanted = tuple(self.mask.shape), tuple(scene.clean.shape[-2:])

@@ -26,6 +26,10 @@ class Targeted(Objective):
     def title(self) -> str:
         return "targeted reconstruction"
 
+    @property
+    def has_place(self) -> bool:
+        return True
+
     def __call__(self, scene: Scene) -> Tensor:
         x_hat = scene.reconstruction.x_hat
         if self.target.shape not in (x_hat.shape, x_hat.shape[1:]):

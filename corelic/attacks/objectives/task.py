@@ -6,7 +6,7 @@ x' ─► victim ─► x̂' ─► classifier ─► logits ─► cross-entrop
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -49,6 +49,10 @@ class TaskLoss(Objective):
         true = logits.gather(1, labels[:, None])[:, 0]
         others = logits.scatter(1, labels[:, None], -torch.inf)
         return others.amax(dim=1) - true
+
+    def fixed(self, scene: Callable[[], Scene]) -> Objective:
+        """What a classifier says of a darker or smaller clip is no label."""
+        return self if self.labels is not None else replace(self, labels=self.labels_of(scene()))
 
     def labels_of(self, scene: Scene) -> Tensor:
         if self.labels is not None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from corelic.attacks.attack import Attack, Run
-from corelic.attacks.modifiers.base import Modifier
+from corelic.attacks.modifiers.base import Modifier, require_scores
 from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
 
@@ -40,6 +40,9 @@ class APGD(Attack):
 
     steps: int = 100
     modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        require_scores("APGD", self.modifiers)
 
     @property
     def name(self) -> str:

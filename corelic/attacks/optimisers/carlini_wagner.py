@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from corelic.attacks.attack import Attack, Run
-from corelic.attacks.modifiers.base import Modifier
+from corelic.attacks.modifiers.base import Modifier, require_scores
 from corelic.attacks.objectives.base import mse
 from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
@@ -41,6 +41,9 @@ class CarliniWagner(Attack):
     learning_rate: float = 0.01
     first_weight: float = 1.0
     modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        require_scores("Carlini–Wagner", self.modifiers)
 
     @property
     def name(self) -> str:

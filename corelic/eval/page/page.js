@@ -58,7 +58,7 @@ const columns = [
   ["decode, one core", (row) => row.cost?.decode_one_core_s, 3],
   ["memory, MB", (row) => (row.cost?.peak_bytes ? row.cost.peak_bytes / 1e6 : null), 0],
 ].filter(([, value]) => data.rows.some((row) => value(row) !== null && value(row) !== undefined));
-let sorted = { column: 1, ascending: true };
+let sorted = { column: Math.min(1, columns.length - 1), ascending: true };
 
 function drawRates() {
   const words = at("filter").value.toLowerCase();
