@@ -14,15 +14,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from time import perf_counter
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from corelic.attacks.constraints.base import Constraint
+from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Question
+from corelic.attacks.modifiers.base import Modifier
 from corelic.attacks.objectives.base import Objective
 from corelic.attacks.oracle import Oracle
 from corelic.attacks.pixels import clip_of, pictures_of
@@ -176,3 +178,27 @@ class Attack(ABC):
             queries=queries,
             seconds=perf_counter() - begin,
         )
+
+
+@dataclass(frozen=True)
+class Climbing(Attack):
+    """Attacks that follow gradients.
+
+    modifiers  in the order in which the gradient passes them
+    """
+
+    keeps_best: ClassVar[bool] = False  # whether it compares scores of the clips that it meets
+
+    modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        """AttackError where a modifier goes with neither the search nor the objective."""
+        for modifier in self.modifiers:
+            if self.keeps_best and not modifier.keeps_scores:
+                reason = f"keeps the clip with the best score, and behind {modifier.title} scores"
+                reason += " are of another place or victim; use pgd for it"
+                raise AttackError(self.name, reason)
+            pixels = modifier.moves_pixels and self.objective.fixes_pixels
+            if pixels or (modifier.moves_levels and self.objective.fixes_levels):
+                reason = f"looks at pixels or levels that {modifier.title} moves; leave that out"
+                raise AttackError(self.objective.title, reason)

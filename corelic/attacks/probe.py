@@ -12,7 +12,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question
 from corelic.attacks.modifiers.base import Modifier
 from corelic.attacks.objectives.base import Objective, Scene
@@ -54,12 +53,9 @@ class Probe:
         return self.objective(self.scene(question, question.x)).detach()
 
     def objective_for(self, question: Question) -> Objective:
-        """Of a transformed clip, what the clip itself has fixed; AttackError if it has a place."""
+        """Of a transformed clip, what the clip itself has fixed."""
         if question.clean is self.clean:
             return self.objective
-        if self.objective.has_place:
-            reason = "looks at pixels or levels that diversity and scaling move; leave those out"
-            raise AttackError(self.objective.title, reason)
         victim = question.victim
         if victim not in self._fixed:
             own = question.with_clip(self.clean, self.clean)

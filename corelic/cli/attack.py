@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -165,6 +166,7 @@ def check(given: AttackOptions) -> None:
     from corelic.attacks import spelling
     from corelic.attacks.defences.named import defend
     from corelic.attacks.defences.shown import shown_pictures
+    from corelic.attacks.objectives import Region
     from corelic.attacks.victim import victim_of
     from corelic.codecs.api import open_image_codec
     from corelic.codecs.peers import PEERS
@@ -175,10 +177,13 @@ def check(given: AttackOptions) -> None:
         victim = defend(victim, given.defence, shown_pictures(given.clean))
     if given.control not in PEERS:
         raise UnknownCodecError(given.control, tuple(PEERS))
+    objective = spelling.objective(given.objective)
+    if given.region is not None:  # where it lies, each picture must say
+        objective = Region.box(objective, given.region.right, given.region.bottom, given.region)
     spelling.attack(
         given.attack,
         victim,
-        objective=spelling.objective(given.objective),
+        objective=objective,
         constraint=spelling.constraint(given.constraint),
         modifiers=[spelling.modifier(modifier) for modifier in given.modifiers],
     )
@@ -217,7 +222,7 @@ def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
         seed=given.seed,
     )
     result = written(attack([picture], progress=report), job)
-    side = CleanSide(victim, [picture], [as_text(Path(Path(job.name).name))])
+    side = CleanSide(victim, [picture], [as_text(Path(job.name)).rpartition(os.sep)[2]])
     return with_controls(attack, result, [side, side.beside(PEERS[given.control])])
 
 

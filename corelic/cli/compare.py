@@ -21,8 +21,7 @@ def compare(
     """Measure how far one picture is from another: PSNR and MS-SSIM, over 8-bit samples.
 
     Colours that the reference hides under an alpha of 0 do not count, but in MS-SSIM, where they
-    count as equal. Alpha has a PSNR of its own,
-    where one of the two has any; the other is opaque.
+    count as equal. Alpha has a PSNR of its own, where one of the two has any; the other is opaque.
 
     \b
     Examples:

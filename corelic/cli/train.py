@@ -95,8 +95,11 @@ def train(
             text = "--start and --minutes are for a run that begins: this one follows its own plan"
             show_warning(text, Console(stderr=True))
         setup = Setup.load(folder)
-        # Where pictures are may have changed; that they are the same is checked.
-        setup = replace(setup, source=data or setup.source, attacked=attacked or setup.attacked)
+        # Where pictures are may have changed; that they are the same, the trainer checks.
+        if data is not None:
+            setup = replace(setup, source=find_source(setup.recipe, data))
+        if attacked is not None:
+            setup = replace(setup, attacked=find_attacked(setup.recipe, attacked))
     else:
         chosen = load_recipe(recipe)
         chosen = replace(chosen, start=start) if start is not None else chosen
@@ -112,7 +115,7 @@ def train(
         return
     rows = write_logs(folder, rows, step=trainer.position.step)
     show_progress(rows, trainer.recipe.steps)
-    weights = folder / f"{trainer.recipe.codec}.safetensors"
+    weights = folder / f"{trainer.spec.name}.safetensors"
     exported = export(folder, weights, overwrite=True)
     if pictures is None:
         pictures = held_out(setup.open_cache(folder))

@@ -59,6 +59,7 @@ VVENC_PRESETS = ("faster", "fast", "medium", "slow", "slower")
 Y4M_HEADER_BYTES = 1000  # at most; ffmpeg's has a tenth of that
 # Decoders count what they allocate: whole blocks, and rows of whole vectors, of sides up to 2**16.
 ROUNDING_PIXELS = 2**24
+MOST_PIXELS = 2**31 - 1  # that ffmpeg can be told
 TOO_LARGE = re.compile(r"size (\d+)x(\d+) exceeds")
 
 Result = TypeVar("Result")
@@ -152,8 +153,7 @@ class X265(VideoIntra):
                 context = container.streams.video[0].codec_context
                 check_size(context.width, context.height, max_pixels)
                 # Else what is missing is painted over, and nobody hears of it.
-                limit = str(max_pixels + ROUNDING_PIXELS)
-                context.options = {"err_detect": "explode", "max_pixels": limit}
+                context.options = {"err_detect": "explode", "max_pixels": _limit(max_pixels)}
                 # A film may hold more of them than memory does.
                 frames = list(islice(container.decode(video=0), 2))
             if len(frames) != 1:
@@ -199,7 +199,7 @@ class Ffmpeg(VideoIntra):
             raise PeerError(self.facts.name, f"ffmpeg refuses the picture ({error})") from error
 
     def decode(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-        coded = ["-max_pixels", str(max_pixels + ROUNDING_PIXELS), "-f", self.demuxer]
+        coded = ["-max_pixels", _limit(max_pixels), "-f", self.demuxer]
         y4m = ["-f", "yuv4mpegpipe", "-strict", "-1", "-frames:v", "1"]
         read = partial(_planes_of_y4m, max_pixels=max_pixels)
         try:
@@ -270,6 +270,11 @@ class Aom(Ffmpeg):
     def options(self, quantiser: int) -> list[str]:
         still = ["-usage", "allintra", "-still-picture", "1", "-tune", "psnr", "-aq-mode", "0"]
         return ["-c:v", "libaom-av1", *still, "-cpu-used", str(self.speed), "-crf", str(quantiser)]
+
+
+def _limit(max_pixels: int) -> str:
+    """For a decoder."""
+    return str(min(max_pixels + ROUNDING_PIXELS, MOST_PIXELS))
 
 
 def _padded(samples: colour.Samples, line_bytes: int) -> bytes:

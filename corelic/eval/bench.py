@@ -200,7 +200,8 @@ class _Bench:
     progress: Progress
 
     def subject(self, codec: str, picture: PictureFile) -> Subject:
-        version = f"{self.facts[codec].name}; {self.facts[codec].version}"
+        facts = opened(codec, self.plan.device).facts  # not as told apart from others of this run
+        version = f"{facts.name}; {facts.version}"
         return Subject(codec, version, self.plan.device, picture.name, picture.digest)
 
     def qualities(self, codec: str) -> tuple[float, ...]:

@@ -55,10 +55,12 @@ class Processes:
 
     def run(self, tasks: Sequence[Task], read: Read) -> Iterator[Done]:
         waiting = list(tasks)
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             died = []
             with_data = ((task, read(task)) for task in waiting)
-            with closing(attempts(with_data, _work, self.count)) as answers:
+            # What died for want of memory has all of it the second time.
+            count = self.count if attempt == 0 else 1
+            with closing(attempts(with_data, _work, count)) as answers:
                 for (task, _), answer in answers:
                     try:
                         yield answer()

@@ -23,7 +23,7 @@ from corelic.eval.results import METRICS, Results
 from corelic.jobs import atomic_write
 
 # What tells a page that may be replaced from somebody's own.
-MARK, MARKED_BYTES = b'<meta name="generator" content="corelic">', 500
+MARK, MARKED_BYTES = b"<title>corelic bench:", 1000
 
 
 def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:

@@ -184,10 +184,14 @@ def find_anchor(name: str, curves: tuple[Curve, ...]) -> Curve:
 
 
 def make_ours(folder: Path, *names: str) -> None:
-    """Makes a folder of results; OutputError where it holds files of these names, and no cells."""
+    """Makes a folder of results; OutputError where one of these is in it, and not all of them.
+
+    Nor `cells`, with which a run begins, and which may be deleted when it is done.
+    """
     make_folder(folder)
-    for name in names:
-        if (folder / name).exists() and not (folder / "cells").is_dir():
+    there = [name for name in names if (folder / name).exists()]
+    for name in there:
+        if len(there) < len(names) and not (folder / "cells").is_dir():
             reason = "it exists already, and is of no such run; give another folder with -o"
             raise OutputError(str(folder / name), reason)
 

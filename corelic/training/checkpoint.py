@@ -62,7 +62,6 @@ def save(
             path = shards / f"{number:02}.safetensors"
             save_file(part, path)
             _sync(path)
-        _sync(shards)
         facts = {"folder": shards.name, "tensors": len(tensors), "position": asdict(position)}
         atomic_write(folder / INDEX, json.dumps(facts).encode(), overwrite=True)
     except (OSError, SafetensorError) as error:
@@ -75,9 +74,7 @@ def save(
 
 def _sync(path: Path) -> None:
     """To the disk, before the index names it and the last checkpoint goes."""
-    if path.is_dir() and os.name == "nt":  # there, folders cannot be opened
-        return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -130,12 +130,15 @@ class PhotoCache:
         """Opens the cache of `source` in `folder`, decoding the pictures if it is not there."""
         if not (folder / "cache.json").exists():
             # Of a name of its own: another run may be at the same.
-            new = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+            new = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}.part")
             try:
                 cls._decode(source, new)
-                if not (folder / "cache.json").exists():
-                    shutil.rmtree(folder, ignore_errors=True)
+                try:
                     os.rename(new, folder)
+                except OSError:
+                    if not (folder / "cache.json").exists():  # half of one, of an older corelic
+                        shutil.rmtree(folder)
+                        os.rename(new, folder)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
         return cls(folder)

@@ -26,7 +26,7 @@ class Setup:
     source: Path  # pictures, or tar shards of pictures
     device: str = ""  # or devices, one after the other, in words; for the model card
     attacked: Path | None = None  # stored attacks, where the recipe asks for some
-    pictures: str = ""  # digest of those of a run that has begun: `PhotoCache.digest`
+    pictures: str = ""  # of a run that has begun: digests of its caches, by which they are known
 
     @classmethod
     def exists(cls, run: Path) -> bool:

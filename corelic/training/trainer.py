@@ -9,6 +9,7 @@ float32 on CPUs. Under `torchrun` each process takes its share of every step's c
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import time
@@ -92,7 +93,11 @@ def make_fabric(recipe: Recipe, device: str) -> Fabric:
         strategy="ddp" if here * nodes > 1 else "auto",
         plugins=precision_of(recipe, device),
     )
+    before = torch.distributed.is_initialized()
     fabric.launch()
+    if torch.distributed.is_initialized() and not before:
+        # Else threads of gloo may outlive what they use, and abort a process that is done.
+        atexit.register(torch.distributed.destroy_process_group)
     return fabric
 
 
@@ -109,8 +114,9 @@ class MixedInside(MixedPrecision):
 def precision_of(recipe: Recipe, device: str) -> Precision:
     if recipe.precision == "32-true":
         return Precision()
-    if device == "auto":
-        device = (torch.accelerator.current_accelerator() or torch.device("cpu")).type
+    if device == "auto":  # as Fabric chooses
+        device = "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else device
     return MixedInside(recipe.precision, device)
 
 
@@ -139,11 +145,12 @@ class Trainer:
             setup.open_cache(run)
             setup.open_attacked(run)
         self.fabric.barrier()
-        cache = setup.open_cache(run)
-        if setup.pictures not in ("", cache.digest):
+        cache, attacked = setup.open_cache(run), setup.open_attacked(run)
+        known = " ".join(each.digest for each in (cache, attacked) if each is not None)
+        if setup.pictures not in ("", known):
             reason = f"are not those that the run in {run} began with; give --data their folder"
             raise PictureError(f"the pictures in {setup.source}", reason)
-        self.setup = replace(setup, pictures=cache.digest)
+        self.setup = replace(setup, pictures=known)
         photographs = Crops(cache, recipe.seed, recipe.scale_max)
         self.crops = with_attacked(photographs, setup, run)
         self.position = Position(0, 0.0, 0, 0, 0)
@@ -196,7 +203,9 @@ class Trainer:
         """
         if self.fabric.is_global_zero:
             device = in_words(self.fabric.device, self.fabric.world_size)
-            replace(self.setup, recipe=self.recipe).on(device).save(self.folder)
+            # With a generation: the newest may be another one, of other networks, when it goes on.
+            plan = replace(self.recipe, codec=self.spec.full_name)
+            replace(self.setup, recipe=plan).on(device).save(self.folder)
 
     def fit_to(self, minutes: float) -> None:
         """Makes a fresh run as long as takes about that time here; no weight changes.
@@ -226,9 +235,9 @@ class Trainer:
 
         stop_after_s  of the clock; a later `Trainer` of the same folder goes on from there
         """
+        self.remember_setup()
         if self.position.step >= self.recipe.steps:
             return
-        self.remember_setup()
         saved_at_s, took_s = self.position.elapsed_s, 0.0
         began = time.perf_counter()
         sums, steps, start = torch.zeros(3), 0, time.perf_counter()
@@ -253,6 +262,8 @@ class Trainer:
                 if elapsed_s - saved_at_s > 60 * self.recipe.checkpoint_minutes or done:
                     self.save()
                     saved_at_s = elapsed_s
+                if done:
+                    self.fabric.barrier()  # nobody leaves before the checkpoint is whole
                 if late:
                     return
 

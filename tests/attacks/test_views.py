@@ -9,17 +9,29 @@ import torch
 
 from corelic.attacks.attack import Attack
 from corelic.attacks.constraints import Linf
+from corelic.attacks.defences.latent_clipping import LatentClipping
 from corelic.attacks.errors import AttackError
 from corelic.attacks.evaluation.damage import CleanSide, joined
-from corelic.attacks.evaluation.sweep import within
+from corelic.attacks.evaluation.sweep import sweep, within
 from corelic.attacks.gradient import Question
 from corelic.attacks.modifiers import Diverse, Modifier, Nesterov, Sampled, Scales
-from corelic.attacks.objectives import Distortion, Objective, Rate, Region, Targeted, TaskLoss
+from corelic.attacks.objectives import (
+    Distortion,
+    LowBandPenalty,
+    Objective,
+    Rate,
+    Region,
+    Targeted,
+    TaskLoss,
+)
 from corelic.attacks.optimisers import APGD, PGD, CarliniWagner, fgsm
 from corelic.attacks.pixels import clip_of
 from corelic.attacks.probe import Probe
-from corelic.codecs import peers
+from corelic.attacks.victim import victim_of
+from corelic.codecs import peers, store
+from corelic.codecs.files import FileCodec
 from tests.attacks.toys import linear, photos
+from tests.tiny import TINY_WEIGHTS
 
 CUBE = Linf(8 / 255)
 
@@ -52,16 +64,44 @@ def test_labels_are_those_of_the_clip_itself() -> None:
     assert (dark > plain).all()  # wronger, for the label is still "bright"
 
 
-@pytest.mark.parametrize("modifier", [Diverse(1.0), Scales()], ids=["diverse", "scales"])
-@pytest.mark.parametrize("name", ["target", "region"])
-def test_what_has_a_place_takes_no_views(modifier: Modifier, name: str) -> None:
-    clean = clip_of(photos())
-    objective: Objective = Targeted(clean[0])
-    if name == "region":
-        objective = Region(Distortion(), torch.ones(clean.shape[-2:], dtype=torch.bool))
-    attack = PGD(linear(), objective=objective, constraint=CUBE, steps=2, modifiers=[modifier])
-    with pytest.raises(AttackError, match="leave those out"):
-        attack(photos())
+REGION = torch.ones(photos()[0].pixels.shape[:2], dtype=torch.bool)
+TARGETED = Targeted(clip_of(photos())[0])
+
+
+@pytest.mark.parametrize(
+    ("objective", "modifier"),
+    [
+        (TARGETED, Diverse(0.1)),
+        (LowBandPenalty(TARGETED), Scales()),
+        (Region(Distortion(), REGION), Diverse(0.1)),
+        (Region(TARGETED, REGION), Scales()),
+    ],
+    ids=["a target moved", "a target darkened", "a region moved", "a target in it darkened"],
+)
+def test_what_an_objective_looks_at_stays_where_it_is(
+    objective: Objective, modifier: Modifier
+) -> None:
+    with pytest.raises(AttackError, match="leave that out"):
+        PGD(linear(), objective=objective, constraint=CUBE, modifiers=[modifier])
+
+
+def test_a_region_goes_with_darker_copies() -> None:
+    objective = Region(Distortion(), REGION)
+    attack = PGD(linear(), objective=objective, constraint=CUBE, steps=2, modifiers=[Scales(2)])
+    assert attack(photos()).passes == 4
+
+
+def test_one_step_is_called_that_in_a_sweep() -> None:
+    found = sweep(fgsm(linear(), objective=Rate(), constraint=CUBE), photos(), [8, 255])
+    assert {attempt.kind for attempt in found.attempts} == {"one-step", "noise"}
+
+
+def test_bounds_of_latents_go_with_no_effort() -> None:
+    codec = FileCodec(store.from_file(TINY_WEIGHTS), torch.device("cpu"), effort=1)
+    channels = codec.codec.spec.transform.latent_channels
+    bounds = torch.tensor([[-1.0], [1.0]]).expand(2, channels)
+    with pytest.raises(AttackError, match="without"):
+        LatentClipping(bounds).prepared(victim_of(codec, 50))
 
 
 def test_one_wide_step_is_as_wide_in_every_cube() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from corelic.codecs import peers
 from corelic.errors import MissingPartError, PeerError, UnknownCodecError
-from corelic.eval import averages, bench, engines, results
+from corelic.eval import averages, bench, engines, published, results
 from corelic.eval.engines import Processes, Ray
 from corelic.eval.metrics import ms_ssim, psnr_db
 from corelic.eval.rate_distortion import CurveError, read_curve
@@ -273,7 +273,7 @@ class Sleeper(Measure):
 def test_stopping_ends_the_work_in_hand(photos: Path, tmp_path: Path) -> None:
     data = (photos / "coffee.png").read_bytes()
     tasks = [task(Measure, photos / "coffee.png"), task(Sleeper, tmp_path / "slept")]
-    answers = Processes(1).run(tasks, lambda _: data)
+    answers = Processes(2).run(tasks, lambda _: data)
     assert next(answers).error is None
     answers.close()
     assert not (tmp_path / "slept").exists()
@@ -331,3 +331,26 @@ def test_mistakes_are_said_before_the_work(photos: Path, tmp_path: Path) -> None
     with pytest.raises(bench.NoPicturesError, match="empty"):
         bench.run(Plan(("jpeg",), anchor="jpeg"), [tmp_path], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# Where and with what
+
+
+def test_times_are_those_of_a_machine(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    plan = replace(QUICK, sample=1, rounds=1)
+    bench.run(plan, [photos], tmp_path)
+    before = {path.name for path in tmp_path.glob("cells/*.json")}
+    bench.run(plan, [photos], tmp_path)
+    assert {path.name for path in tmp_path.glob("cells/*.json")} == before
+    monkeypatch.setattr(bench, "core_count", lambda: 99)
+    bench.run(plan, [photos], tmp_path)
+    new = {path.name for path in tmp_path.glob("cells/*.json")} - before
+    assert new and all("-clock-" in name or "-memory-" in name for name in new)
+
+
+def test_curves_of_other_pictures_warn() -> None:
+    assert published.of_other_sets("kodak/cai-vtm", "swift-1", 24) == []
+    assert "24 pictures, the other over 3" in published.of_other_sets("kodak/dcae", "mine", 3)[0]
+    assert "clic2020-mobile" in published.of_other_sets("clic2020-mobile/cai-av1", "mine", 3)[0]
+    folders = {name.split("/")[0] for name in published.names()}
+    assert folders <= published.SET_SIZES.keys()

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
 from corelic import media
-from corelic.errors import CorelicError, OutOfMemoryError, PictureError, PictureWarning
+from corelic.errors import (
+    CorelicError,
+    OutOfMemoryError,
+    OutputError,
+    PictureError,
+    PictureWarning,
+)
 from corelic.media import Picture, deep, reading
 from tests.media.files import deep_png, deep_sgi, file_bytes, grey_tiff
 
@@ -419,3 +425,11 @@ def test_layers_are_no_frames() -> None:
     layered = Layered()
     layered.__dict__.update(flat.__dict__)
     assert Picture.from_image(layered).pixels[0, 0].tolist() == [9, 8, 7]
+
+
+def test_alpha_is_not_left_out_in_silence(tmp_path: Path, photo: Image.Image) -> None:
+    seen = photo.convert("RGBA")
+    media.write_image(seen, tmp_path / "opaque.ppm")
+    seen.putalpha(128)
+    with pytest.raises(OutputError, match="alpha"):
+        media.write_image(seen, tmp_path / "seen.ppm")

@@ -161,6 +161,29 @@ def test_a_run_goes_on_with_the_same_pictures_wherever_they_are(
         Trainer(replace(setup, source=moved), trainer.folder, device="cpu")
 
 
+def test_a_plan_keeps_its_generation(tiny_trainer: type[TinyTrainer]) -> None:
+    """What `tiny` means may be another codec when the run goes on."""
+    trainer = tiny_trainer(replace(RECIPE, codec=TINY.name))
+    trainer.remember_setup()
+    assert Setup.load(trainer.folder).recipe.codec == TINY.full_name
+
+
+def test_slow_steps_count_and_pauses_do_not(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = tiny_trainer(SHORT)
+    clock, took = [0.0], iter([10.0, 10.0, 10.0, 10.0, 1000.0, 10.0])
+
+    def step(x: Tensor, quality: Tensor) -> Tensor:
+        clock[0] += next(took)
+        return Trainer.step(trainer, x, quality)
+
+    monkeypatch.setattr(trainer, "step", step)
+    monkeypatch.setattr("corelic.training.trainer.time.perf_counter", lambda: clock[0])
+    list(trainer.run())
+    assert trainer.position.elapsed_s == 3 + 10 + 10 + 10 + 40 + 10
+
+
 def test_a_changed_plan_is_told_what_is_wrong_with_it(tiny_trainer: type[TinyTrainer]) -> None:
     trainer = tiny_trainer()
     trainer.remember_setup()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 
@@ -20,6 +21,7 @@ from corelic.attacks.modifiers.base import Modifier
 class Scales(Modifier):
     """The clip times 1, 1/2, 1/4, …: `copies` of them, each a pass."""
 
+    moves_levels: ClassVar = True
     copies: int = 5
 
     def __post_init__(self) -> None:

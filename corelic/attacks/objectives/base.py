@@ -42,8 +42,13 @@ class Objective(ABC):
     def title(self) -> str: ...
 
     @property
-    def has_place(self) -> bool:
-        """Whether it looks at certain pixels or levels, which a transformed clip has elsewhere."""
+    def fixes_pixels(self) -> bool:
+        """Whether it looks at certain pixels, which a moved clip has elsewhere."""
+        return False
+
+    @property
+    def fixes_levels(self) -> bool:
+        """Whether it wants certain levels, which a darker clip has not."""
         return False
 
     def fixed(self, scene: Callable[[], Scene]) -> Objective:

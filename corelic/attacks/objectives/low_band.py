@@ -32,8 +32,12 @@ class LowBandPenalty(Objective):
         return f"{self.inner.title} − {self.weight:g} × low band"
 
     @property
-    def has_place(self) -> bool:
-        return self.inner.has_place
+    def fixes_pixels(self) -> bool:
+        return self.inner.fixes_pixels
+
+    @property
+    def fixes_levels(self) -> bool:
+        return self.inner.fixes_levels
 
     def fixed(self, scene: Callable[[], Scene]) -> Objective:
         return replace(self, inner=self.inner.fixed(scene))

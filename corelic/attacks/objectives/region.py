@@ -6,6 +6,7 @@ belong to no region, so an objective of rate is what it was.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -58,8 +59,15 @@ class Region(Objective):
         return f"{self.inner.title} in a region"
 
     @property
-    def has_place(self) -> bool:
+    def fixes_pixels(self) -> bool:
         return True
+
+    @property
+    def fixes_levels(self) -> bool:
+        return self.inner.fixes_levels
+
+    def fixed(self, scene: Callable[[], Scene]) -> Objective:
+        return replace(self, inner=self.inner.fixed(scene))
 
     def __call__(self, scene: Scene) -> Tensor:
         if self.mask.shape != scene.clean.shape[-2:]:

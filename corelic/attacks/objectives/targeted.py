@@ -27,7 +27,11 @@ class Targeted(Objective):
         return "targeted reconstruction"
 
     @property
-    def has_place(self) -> bool:
+    def fixes_pixels(self) -> bool:
+        return True
+
+    @property
+    def fixes_levels(self) -> bool:
         return True
 
     def __call__(self, scene: Scene) -> Tensor:

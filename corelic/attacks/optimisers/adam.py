@@ -8,26 +8,23 @@ quarters of the steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from corelic.attacks.attack import Attack, Run
-from corelic.attacks.modifiers.base import Modifier
+from corelic.attacks.attack import Climbing, Run
 from corelic.attacks.probe import modified
 
 DECAY, DECAYS = 0.33, 3
 
 
 @dataclass(frozen=True)
-class Adam(Attack):
+class Adam(Climbing):
     """learning_rate  of the first quarter, in pixel units."""
 
     steps: int = 100
     learning_rate: float = 2 / 255
-    modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
 
     @property
     def name(self) -> str:

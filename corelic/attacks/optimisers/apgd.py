@@ -10,14 +10,13 @@ paper. Steps are halved frame by frame.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from corelic.attacks.attack import Attack, Run
-from corelic.attacks.modifiers.base import Modifier, require_scores
+from corelic.attacks.attack import Climbing, Run
 from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
 
@@ -35,14 +34,12 @@ def checkpoints(steps: int) -> set[int]:
 
 
 @dataclass(frozen=True)
-class APGD(Attack):
+class APGD(Climbing):
     """Returns the best clip met, not the last."""
 
     steps: int = 100
-    modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
 
-    def __post_init__(self) -> None:
-        require_scores("APGD", self.modifiers)
+    keeps_best: ClassVar = True
 
     @property
     def name(self) -> str:

@@ -9,14 +9,13 @@ without a classifier have one, too, such as 100 of `Distortion` or 0 of a margin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from corelic.attacks.attack import Attack, Run
-from corelic.attacks.modifiers.base import Modifier, require_scores
+from corelic.attacks.attack import Climbing, Run
 from corelic.attacks.objectives.base import mse
 from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
@@ -27,7 +26,7 @@ SPARE = 0.02  # of the way to the goal, on top of it: rounding takes some away a
 
 
 @dataclass(frozen=True)
-class CarliniWagner(Attack):
+class CarliniWagner(Climbing):
     """goal           to reach, in the objective's own unit
     steps          of each search
     searches       with a new c each
@@ -40,10 +39,8 @@ class CarliniWagner(Attack):
     searches: int = 5
     learning_rate: float = 0.01
     first_weight: float = 1.0
-    modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
 
-    def __post_init__(self) -> None:
-        require_scores("Carlini–Wagner", self.modifiers)
+    keeps_best: ClassVar = True
 
     @property
     def name(self) -> str:

@@ -11,11 +11,11 @@ taken wide, is FGSM.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from corelic.attacks.attack import Attack, Run
+from corelic.attacks.attack import Climbing, Run
 from corelic.attacks.constraints.base import Constraint
 from corelic.attacks.modifiers.base import Modifier
 from corelic.attacks.objectives.base import Objective
@@ -29,18 +29,16 @@ WIDE = 1.25  # of FGSM's one stride, in radii (Wong, Rice & Kolter, ICLR 2020, a
 
 
 @dataclass(frozen=True)
-class PGD(Attack):
+class PGD(Climbing):
     """steps         passes, if no modifier needs more
     stride        of a step, in the constraint's norm; None: half a radius
     random_start  anywhere in the set; else at the clean clip, or at most a level beside it, for
                   at the clip itself a distortion has no gradient (ours)
-    modifiers     in the order in which the gradient passes them
     """
 
     steps: int = 40
     stride: float | None = None
     random_start: bool = True
-    modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
 
     @property
     def name(self) -> str:
