@@ -11,17 +11,15 @@ from corelic.codecs.context.quarters import QuartersSpec
 from corelic.codecs.registry import register
 from corelic.codecs.transforms.depthwise import DepthwiseSpec
 
+TRANSFORM = DepthwiseSpec(
+    channels=192, latent_channels=320, analysis_blocks=(3, 2), synthesis_blocks=(2, 4)
+)
 FIRST = register(
     CodecSpec(
         name="swift",
         generation=1,
         paper="docs/swift.md",
-        transform=DepthwiseSpec(
-            channels=192,
-            latent_channels=320,
-            analysis_blocks=(3, 2),
-            synthesis_blocks=(2, 4),
-        ),
+        transform=TRANSFORM,
         context=QuartersSpec(latent_channels=320, width=224, kernel_size=5, gate_channels=224),
         hyper_channels=128,
         lambda_min=0.0008,
@@ -36,3 +34,6 @@ FIRST = register(
 SECOND = register(replace(FIRST, generation=2))
 THIRD = register(replace(FIRST, generation=3))
 FOURTH = register(replace(FIRST, generation=4))
+# One more block in the analysis, whose time is the encoder's alone.
+DEEPER = replace(TRANSFORM, analysis_blocks=(4, 2))
+FIFTH = register(replace(FIRST, generation=5, transform=DEEPER))
