@@ -198,7 +198,7 @@ class Climbing(Attack):
                 reason = f"keeps the clip with the best score, and behind {modifier.title} scores"
                 reason += " are of another place or victim; use pgd for it"
                 raise AttackError(self.name, reason)
-            pixels = modifier.moves_pixels and self.objective.fixes_pixels
-            if pixels or (modifier.moves_levels and self.objective.fixes_levels):
-                reason = f"looks at pixels or levels that {modifier.title} moves; leave that out"
+            moved = sorted(modifier.moves & self.objective.fixes)
+            if moved:
+                reason = f"looks at {moved[0]} that {modifier.title} moves; leave that out"
                 raise AttackError(self.objective.title, reason)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from corelic.attacks.gradient import Gradient
+from corelic.attacks.objectives.base import Part
 
 
 class Modifier(ABC):
@@ -16,9 +17,7 @@ class Modifier(ABC):
 
     # Whether scores are of the clip that was asked about, and of the same victims each time.
     keeps_scores: ClassVar[bool] = True
-    # Whether it shows pixels elsewhere, or at other levels: some objectives know where theirs are.
-    moves_pixels: ClassVar[bool] = False
-    moves_levels: ClassVar[bool] = False
+    moves: ClassVar[frozenset[Part]] = frozenset()  # what a victim sees otherwise than it is
 
     @property
     @abstractmethod

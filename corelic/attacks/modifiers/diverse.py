@@ -28,7 +28,7 @@ class Diverse(Modifier):
     """
 
     keeps_scores: ClassVar = False
-    moves_pixels: ClassVar = True
+    moves: ClassVar = frozenset({"pixels"})
     probability: float = 0.5
     smallest: float = 0.9
 

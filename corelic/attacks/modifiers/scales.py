@@ -21,7 +21,7 @@ from corelic.attacks.modifiers.base import Modifier
 class Scales(Modifier):
     """The clip times 1, 1/2, 1/4, …: `copies` of them, each a pass."""
 
-    moves_levels: ClassVar = True
+    moves: ClassVar = frozenset({"levels"})
     copies: int = 5
 
     def __post_init__(self) -> None:

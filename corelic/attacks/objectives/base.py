@@ -10,10 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from corelic.codecs.base import Reconstruction
+
+Part = Literal["pixels", "levels"]  # of a clip: where they are, and how bright
 
 LEVELS_SQUARED = 255.0**2  # MSE is counted in 8-bit steps, as PSNR and λ have it
 
@@ -42,14 +45,9 @@ class Objective(ABC):
     def title(self) -> str: ...
 
     @property
-    def fixes_pixels(self) -> bool:
-        """Whether it looks at certain pixels, which a moved clip has elsewhere."""
-        return False
-
-    @property
-    def fixes_levels(self) -> bool:
-        """Whether it wants certain levels, which a darker clip has not."""
-        return False
+    def fixes(self) -> frozenset[Part]:
+        """What it looks at as it is in the clip itself, and a transformed one has otherwise."""
+        return frozenset()
 
     def fixed(self, scene: Callable[[], Scene]) -> Objective:
         """The same about this clip, however it may be transformed; `scene` gives the clean one."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from corelic.attacks.bands import CUTOFF, low_band
-from corelic.attacks.objectives.base import LEVELS_SQUARED, Objective, Scene
+from corelic.attacks.objectives.base import LEVELS_SQUARED, Objective, Part, Scene
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,8 @@ class LowBandPenalty(Objective):
         return f"{self.inner.title} − {self.weight:g} × low band"
 
     @property
-    def fixes_pixels(self) -> bool:
-        return self.inner.fixes_pixels
-
-    @property
-    def fixes_levels(self) -> bool:
-        return self.inner.fixes_levels
+    def fixes(self) -> frozenset[Part]:
+        return self.inner.fixes
 
     def fixed(self, scene: Callable[[], Scene]) -> Objective:
         return replace(self, inner=self.inner.fixed(scene))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from corelic.attacks.errors import AttackError
-from corelic.attacks.objectives.base import Objective, Scene
+from corelic.attacks.objectives.base import Objective, Part, Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,8 @@ class Region(Objective):
         return f"{self.inner.title} in a region"
 
     @property
-    def fixes_pixels(self) -> bool:
-        return True
-
-    @property
-    def fixes_levels(self) -> bool:
-        return self.inner.fixes_levels
+    def fixes(self) -> frozenset[Part]:
+        return self.inner.fixes | {"pixels"}
 
     def fixed(self, scene: Callable[[], Scene]) -> Objective:
         return replace(self, inner=self.inner.fixed(scene))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from corelic.attacks.errors import AttackError
-from corelic.attacks.objectives.base import Objective, Scene, mse
+from corelic.attacks.objectives.base import Objective, Part, Scene, mse
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,8 @@ class Targeted(Objective):
         return "targeted reconstruction"
 
     @property
-    def fixes_pixels(self) -> bool:
-        return True
-
-    @property
-    def fixes_levels(self) -> bool:
-        return True
+    def fixes(self) -> frozenset[Part]:
+        return frozenset({"pixels", "levels"})
 
     def __call__(self, scene: Scene) -> Tensor:
         x_hat = scene.reconstruction.x_hat
