@@ -130,17 +130,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="only so many pictures, for a quick look")
+    parser.add_argument("--fast", action="store_true", help="ours in bfloat16, where quicker")
     parser.add_argument("--pretrained", action="store_true", help="fetch the peer's weights")
-    parser.add_argument("--out", type=Path, help="default: results/speed-NAME.json, beside this")
+    parser.add_argument("--out", type=Path, help="default: results/speed-NAME[-fast].json")
     return parser.parse_args()
 
 
 def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
-    codec = open_codec(given.codec, "cpu")
+    codec = open_codec(given.codec, "cpu", fast=given.fast)
     model = peer(given.pretrained)
-    name = codec.codec.spec.full_name
+    name = codec.codec.spec.full_name + ("-fast" if given.fast else "")
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)

@@ -93,6 +93,7 @@ def encode(
     max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Callable[[int, int], None] | None = None,
+    fast: bool = False,
 ) -> bytes:
     """Encode a picture to a complete file.
 
@@ -114,6 +115,8 @@ def encode(
                     processed in tiles
     progress        called with the tiles done, and how many there are; a target starts over with
                     each quality it tries
+    fast            analysis in bfloat16, where the device is quicker so: files are a few bytes
+                    larger or smaller, and decode as any; see docs/large.md
 
     Warns PictureWarning where a picture is converted with a loss.
     Raises CorelicError: PictureError, TooManyPixelsError, UnknownCodecError, CodecOptionError,
@@ -133,6 +136,7 @@ def encode(
         memory_bytes=memory_bytes,
         progress=progress,
         strip=strip,
+        fast=fast,
     )
 
 
@@ -144,6 +148,7 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Callable[[int, int], None] | None = None,
+    fast: bool = False,
 ) -> Image.Image:
     """Decode a complete file; it names its own codec, weights, size and colour.
 
@@ -155,6 +160,8 @@ def decode(
     max_pixels    larger pictures are refused before anything is allocated
     memory_bytes  as for `encode`
     progress      as for `encode`
+    fast          synthesis in bfloat16, where the device is quicker so: samples differ by 1 of 255
+                  at most
 
     Raises CorelicError: BadFileError for damage of any kind, TooManyPixelsError,
     MissingWeightsError, DeviceError, MemoryBudgetError; PictureError for other
@@ -169,6 +176,7 @@ def decode(
         max_pixels=max_pixels,
         memory_bytes=memory_bytes,
         progress=progress,
+        fast=fast,
     )
 
 
@@ -180,6 +188,7 @@ def decode_picture(
     max_pixels: int = MAX_PIXELS,
     memory_bytes: int = MEMORY_BYTES,
     progress: Callable[[int, int], None] | None = None,
+    fast: bool = False,
 ) -> Picture:
     """As `decode`, to arrays: with 16 bits in colour, too, for which Pillow has no mode.
 
@@ -194,6 +203,7 @@ def decode_picture(
         max_pixels=max_pixels,
         memory_bytes=memory_bytes,
         progress=progress,
+        fast=fast,
     )
 
 

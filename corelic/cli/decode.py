@@ -48,6 +48,7 @@ def decode(
     device: options.Device = "auto",
     max_pixels: options.MaxPixels = corelic.MAX_PIXELS,
     memory: options.Memory = corelic.MEMORY_BYTES,
+    fast: options.Fast = False,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
@@ -72,7 +73,12 @@ def decode(
     """
 
     work = partial(
-        decode_one, codec=codec, device=device, max_pixels=max_pixels, memory_bytes=memory
+        decode_one,
+        codec=codec,
+        device=device,
+        max_pixels=max_pixels,
+        memory_bytes=memory,
+        fast=fast,
     )
     if recursive:
         from corelic.codecs.finished import is_decoded
@@ -94,7 +100,7 @@ def decode(
 
 
 def decode_one(
-    job: Job, *, codec: str | None, device: str, max_pixels: int, memory_bytes: int
+    job: Job, *, codec: str | None, device: str, max_pixels: int, memory_bytes: int, fast: bool
 ) -> Decoded:
     """On its own, not in `decode`, so that a worker process can be sent it."""
     start = perf_counter()
@@ -106,6 +112,7 @@ def decode_one(
         max_pixels=max_pixels,
         memory_bytes=memory_bytes,
         progress=report,
+        fast=fast,
     )
     seconds = perf_counter() - start
     file = picture_bytes(picture, job.output)

@@ -51,6 +51,7 @@ class EncodeOptions(TypedDict):
     max_pixels: int
     memory_bytes: int
     strip: bool
+    fast: bool
 
 
 def encode(
@@ -67,6 +68,7 @@ def encode(
     strip: Annotated[bool, Option("--strip", help="Leave out ICC profile, EXIF and XMP.")] = False,
     max_pixels: options.MaxPixels = corelic.MAX_PIXELS,
     memory: options.Memory = corelic.MEMORY_BYTES,
+    fast: options.Fast = False,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
@@ -116,6 +118,7 @@ def encode(
         max_pixels=max_pixels,
         memory_bytes=memory,
         strip=strip,
+        fast=fast,
     )
     if recursive:
         from corelic.codecs.annealing import split_effort

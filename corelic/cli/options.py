@@ -50,6 +50,10 @@ Output = Annotated[
     Path | None,
     Option("--output", "-o", help="A file, a folder, or - for standard output."),
 ]
+Fast = Annotated[
+    bool,
+    Option("--fast", help="Networks in bfloat16, where the processor is quicker so (AMX, GPUs)."),
+]
 Recursive = Annotated[
     bool, Option("--recursive", "-r", help="Take folders, and mirror their trees in the folder -o.")
 ]

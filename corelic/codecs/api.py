@@ -96,6 +96,7 @@ def encode(
     memory_bytes: int,
     progress: Progress | None,
     strip: bool,
+    fast: bool,
 ) -> bytes:
     given = [
         name
@@ -118,7 +119,7 @@ def encode(
             raise TargetError("that target", f"{codec} has none; give it a quality")
         quality = DEFAULT_QUALITY if quality is None else quality
         return peer.encode(_for_peer(picture, peer), quality)
-    opened, show = open_codec(codec, device), progress or silent
+    opened, show = open_codec(codec, device, fast=fast), progress or silent
     limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=show)
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
@@ -197,6 +198,7 @@ def decode(
     max_pixels: int,
     memory_bytes: int,
     progress: Progress | None,
+    fast: bool,
 ) -> Image.Image:
     peer = None if codec is None else peers.find(codec)
     if peer is not None:
@@ -205,7 +207,7 @@ def decode(
     if image is not None:
         load_image(image, DATA)
         return image
-    return _decoded(data, device, codec, max_pixels, memory_bytes, progress).to_image()
+    return _decoded(data, device, codec, max_pixels, memory_bytes, progress, fast).to_image()
 
 
 def decode_picture(
@@ -216,6 +218,7 @@ def decode_picture(
     max_pixels: int,
     memory_bytes: int,
     progress: Progress | None,
+    fast: bool,
 ) -> Picture:
     peer = None if codec is None else peers.find(codec)
     if peer is not None:
@@ -223,7 +226,7 @@ def decode_picture(
     image = _classical(data, max_pixels)
     if image is not None:
         return from_image(image, DATA)
-    return _decoded(data, device, codec, max_pixels, memory_bytes, progress)
+    return _decoded(data, device, codec, max_pixels, memory_bytes, progress, fast)
 
 
 def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
@@ -249,6 +252,7 @@ def _decoded(
     max_pixels: int,
     memory_bytes: int,
     progress: Progress | None,
+    fast: bool,
 ) -> Picture:
     header = container.read_header(data)
     check_size(header.width_px, header.height_px, max_pixels)
@@ -258,7 +262,7 @@ def _decoded(
         weights = store.by_fingerprint(name, header.fingerprint)
     else:
         weights = store.by_name(split_effort(codec)[0])
-    return FileCodec(weights, device_of(device)).decode(
+    return FileCodec(weights, device_of(device), fast=fast).decode(
         content,
         max_pixels=max_pixels,
         memory_bytes=memory_bytes,

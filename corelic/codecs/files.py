@@ -97,9 +97,15 @@ def memory_for(width_px: int, height_px: int) -> Iterator[None]:
 class FileCodec(ImageCodec):
     """A learned codec with its weights, on a device, as a maker and reader of files."""
 
-    def __init__(self, weights: Weights, device: torch.device, effort: int = 0) -> None:
-        """effort: how long the encoder looks for better latents; see `codecs.annealing`."""
-        self.weights, self.device, self.effort = weights, device, effort
+    def __init__(
+        self, weights: Weights, device: torch.device, effort: int = 0, *, fast: bool = False
+    ) -> None:
+        """effort: how long the encoder looks for better latents; see `codecs.annealing`.
+
+        fast: analysis and synthesis in bfloat16, where `codecs.precision` knows it to be quicker;
+        what a file decodes to differs by 1 of 255 at most from what float32 gives.
+        """
+        self.weights, self.device, self.effort, self.fast = weights, device, effort, fast
         # Weights are cached and shared: moving them would pull them from under another codec.
         shared = device.type == "cpu"
         self.codec = weights.codec if shared else copy.deepcopy(weights.codec).to(device)
@@ -158,7 +164,7 @@ class FileCodec(ImageCodec):
     @property
     def plain(self) -> FileCodec:
         """The same codec without an effort."""
-        return FileCodec(self.weights, self.device)
+        return FileCodec(self.weights, self.device, fast=self.fast)
 
     def windows(self, passes: Passes, work: Work, memory_bytes: int) -> list[Tile]:
         """In which latents are sought; none without an effort."""
@@ -272,7 +278,7 @@ class FileCodec(ImageCodec):
         grid = Grid(*(-(-side // unit_px) for side in (height_px, width_px)))
         plan = Costs(self.codec).plan(grid, work, memory_bytes)
         tables = Tables(self.weights.latent_tables, self.weights.hyper_tables)
-        return Passes(self.codec, tables, plan, self.device, progress)
+        return Passes(self.codec, tables, plan, self.device, progress, fast=self.fast)
 
     def window(self, picture: Picture, area: Area) -> Tensor:
         """(1, 3, height, width) of the padded picture."""
@@ -325,7 +331,7 @@ class FileCodec(ImageCodec):
         return planes.float().div(largest).unsqueeze(0)
 
 
-def open_codec(name: str | Path, device: str = "auto") -> FileCodec:
+def open_codec(name: str | Path, device: str = "auto", *, fast: bool = False) -> FileCodec:
     """A codec by name (`swift`, `swift-1`) or path of its weights, ready to make files.
 
     With `:effort=3` behind it, its encoder takes longer for better files.
@@ -335,7 +341,7 @@ def open_codec(name: str | Path, device: str = "auto") -> FileCodec:
     except CodecOptionError as error:
         by_name(error.codec)  # what is no codec has no parameters either, and is told so first
         raise
-    return FileCodec(by_name(base), device_of(device), effort)
+    return FileCodec(by_name(base), device_of(device), effort, fast=fast)
 
 
 def device_of(name: str) -> torch.device:

@@ -20,6 +20,7 @@ from corelic.codecs.context.base import GaussianParameters
 from corelic.codecs.elements import StepElements
 from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
 from corelic.codecs.memory import Network, Plan
+from corelic.codecs.precision import lower_precision
 from corelic.codecs.rate import nearest_node
 from corelic.codecs.tiling import Area, Tile
 from corelic.entropy.coder import Decoder, Encoder, FrequencyTables, Segment
@@ -68,7 +69,10 @@ class Start:
 
 
 class Passes:
-    """One picture's way through a codec, with a plan for its size."""
+    """One picture's way through a codec, with a plan for its size.
+
+    fast  whether analysis and synthesis may take bfloat16
+    """
 
     def __init__(
         self,
@@ -77,9 +81,11 @@ class Passes:
         plan: Plan,
         device: torch.device,
         progress: Progress,
+        *,
+        fast: bool,
     ) -> None:
         self.codec, self.tables, self.plan, self.device = codec, tables, plan, device
-        self.progress = progress
+        self.progress, self.fast = progress, fast
         spec = codec.spec
         self.cell_px = spec.pad_multiple_px
         self.cell_latents = self.cell_px // spec.transform.stride_px
@@ -99,7 +105,8 @@ class Passes:
         """(1, M, h, w) float32, before any gain. `read` gives a window of the padded picture."""
         y = self._whole(self.codec.spec.transform.latent_channels, self.cell_latents, torch.float32)
         for tile in self._tiles("analysis"):
-            found = self.codec.analysis(read(tile.window(self.cell_px)), quality)
+            with lower_precision(self.device, self.fast):
+                found = self.codec.analysis(read(tile.window(self.cell_px)), quality)
             y[at(tile.inner(self.cell_latents))] = found[at(tile.crop(self.cell_latents))]
         if len(self.plan.tiles["analysis"]) > 1:
             give_back()  # what is to come has blocks of other sizes
@@ -184,8 +191,9 @@ class Passes:
         """Areas of the padded picture, and their pixels (3, height, width), not clamped."""
         for tile in self._tiles("synthesis"):
             window = y_hat[at(tile.window(self.cell_latents))]
-            x_hat = self.codec.pixels_of(window, quality)
-            yield tile.inner(self.cell_px), x_hat[at(tile.crop(self.cell_px))][0]
+            with lower_precision(self.device, self.fast):
+                x_hat = self.codec.pixels_of(window, quality)
+            yield tile.inner(self.cell_px), x_hat[at(tile.crop(self.cell_px))][0].float()
 
     def hyper_latents(self, y: Tensor) -> Tensor:
         """(1, C, h/4, w/4) float32, before rounding; y (1, M, h, w) with its gain."""

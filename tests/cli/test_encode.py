@@ -14,6 +14,7 @@ from PIL import Image
 
 import corelic as api
 from corelic.cli.options import byte_count
+from corelic.codecs import precision
 from tests.cli.conftest import Program
 
 ROOT = Path(__file__).parents[2]
@@ -279,3 +280,12 @@ def test_a_budget_that_does_not_suffice_is_one_sentence(corelic: Program) -> Non
 )
 def test_sizes_have_units(text: str, expected: int) -> None:
     assert byte_count(text) == expected
+
+
+def test_fast_reaches_both_networks(corelic: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda device: asked.append(device))
+    assert corelic("encode", "photo.png", "--fast").exit_code == 0
+    assert len(asked) == 1  # analysis
+    assert corelic("decode", "photo.clc", "--fast", "-o", "decoded.png").exit_code == 0
+    assert len(asked) == 2  # synthesis
