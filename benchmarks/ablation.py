@@ -34,17 +34,18 @@ from corelic.codecs.context.quarters import QuartersSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.registry import find_spec
 from corelic.codecs.transforms.depthwise import DepthwiseSpec
+from corelic.disk import atomic_write
 from corelic.eval.complexity import codec_cost
 from corelic.eval.machine import machine
 from corelic.eval.metrics import mse_as_db
 from corelic.eval.rate_distortion import Curve, Point, bd_rate
-from corelic.jobs import atomic_write
+from corelic.training.averaged import averaged_codec
 from corelic.training.data import PhotoCache, as_float
 from corelic.training.logs import FILE as LOG
 from corelic.training.logs import write_logs
 from corelic.training.recipe import Recipe, Stage, load_recipe
 from corelic.training.setup import DATA_VARIABLE, Setup
-from corelic.training.trainer import Trainer, averaged_codec
+from corelic.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 BASE = "swift"

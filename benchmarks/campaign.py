@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from corelic.jobs import atomic_write
+from corelic.disk import atomic_write
 from corelic.training import checkpoint
 from corelic.training.setup import Setup
 

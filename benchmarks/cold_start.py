@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from corelic.codecs.files import open_codec
+from corelic.disk import atomic_write
 from corelic.eval.machine import machine
-from corelic.jobs import atomic_write
 from corelic.media import read_picture
 
 HERE = Path(__file__).parent
@@ -86,7 +86,7 @@ def main() -> None:
     given = parser.parse_args()
 
     codec = open_codec(given.codec, "cpu")
-    name = codec.codec.spec.full_name
+    name = codec.spec.full_name
     environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads)}
     if Path(given.codec).is_file():
         environment["CORELIC_MODELS"] = str(Path(given.codec).resolve().parent)

@@ -25,8 +25,8 @@ from corelic.attacks.defences.cost import CleanCost, clean_cost, rate_curve
 from corelic.attacks.defences.named import DEFENCES, defend
 from corelic.attacks.victim import victim_of
 from corelic.codecs.api import open_image_codec
+from corelic.disk import atomic_write
 from corelic.eval.machine import machine
-from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
 from corelic.training.data import is_held_out, read_pictures
 
@@ -35,16 +35,11 @@ QUALITIES = (20.0, 40.0, 60.0, 80.0)
 CLEAN_COUNT = 8
 
 
-def middle(picture: Picture, side_px: int) -> Picture:
-    row, column = ((side - side_px) // 2 for side in (picture.height_px, picture.width_px))
-    part = picture.in_8_bits().pixels[row : row + side_px, column : column + side_px]
-    return Picture(np.ascontiguousarray(part))
-
-
 def clean_pictures(photos: Path, side_px: int) -> list[Picture]:
     """Of training photographs, their middles."""
     allowed = (image for name, image in read_pictures(photos) if not is_held_out(name))
-    return [middle(Picture(np.asarray(image)), side_px) for image in islice(allowed, CLEAN_COUNT)]
+    chosen = islice(allowed, CLEAN_COUNT)
+    return [Picture(np.asarray(image)).middle(side_px, side_px) for image in chosen]
 
 
 def described(cost: CleanCost) -> str:
@@ -80,7 +75,7 @@ def main() -> int:
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)
         return 1
-    pictures = [middle(read_picture(path), given.side) for path in paths]
+    pictures = [read_picture(path).in_8_bits().middle(given.side, given.side) for path in paths]
     clean = clean_pictures(given.photos, given.side)
     costs, plain = {}, rate_curve("plain", victims, pictures)
     for name in track(given.defences.split(","), description=codec.facts.name):

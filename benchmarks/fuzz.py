@@ -208,7 +208,7 @@ def _image(size: tuple[int, int], dice: np.random.Generator) -> Image.Image:
 def budget_for_tiles(name: str) -> int:
     """The least in which a picture of TILED_PX is decoded."""
     codec = open_codec(name, "cpu")
-    sides = (-(-side // codec.codec.spec.pad_multiple_px) for side in reversed(TILED_PX))
+    sides = (-(-side // codec.spec.pad_multiple_px) for side in reversed(TILED_PX))
     grid, costs = Grid(*sides), Costs(codec.codec)
     least_bytes = costs.least_bytes(grid, "decode")
     assert len(costs.plan(grid, "decode", least_bytes).tiles["synthesis"]) > 1

@@ -28,6 +28,7 @@ from rich.table import Table
 
 from corelic.codecs.files import FileCodec, colour_of, open_codec, to_pixels
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.disk import atomic_write
 from corelic.entropy import container
 from corelic.eval import published
 from corelic.eval.machine import machine
@@ -40,9 +41,8 @@ from corelic.eval.rate_distortion import (
     bd_rate,
     to_json,
 )
-from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
-from corelic.training.trainer import averaged_codec
+from corelic.training.averaged import averaged_codec
 
 HERE = Path(__file__).parent
 KODAK_PICTURES = 24
@@ -208,14 +208,14 @@ def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     codec = open_codec(given.codec, given.device)
-    name = codec.codec.spec.full_name
+    name = codec.spec.full_name
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)
         return 1
     in_float = None
     if given.float_run:
-        in_float = averaged_codec(given.float_run, codec.codec.spec).to(codec.device)
+        in_float = averaged_codec(given.float_run, codec.spec).to(codec.device)
     pictures = [read_picture(path) for path in paths]
     measure(codec, "warm-up", pictures[0], 50)
 

@@ -28,8 +28,8 @@ from matrix_study.training import pictures_of, published_base, row_of, trained_b
 
 from corelic.codecs import spec_json
 from corelic.codecs.files import device_of
+from corelic.disk import atomic_write
 from corelic.eval.machine import machine
-from corelic.jobs import atomic_write
 from corelic.training.frozen import LatentCache
 from corelic.training.recipe import Precision
 

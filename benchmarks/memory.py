@@ -32,8 +32,8 @@ from corelic import DEFAULT_CODEC
 from corelic.cli.options import byte_count
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.registry import find_spec
+from corelic.disk import atomic_write
 from corelic.eval.machine import machine
-from corelic.jobs import atomic_write
 
 if TYPE_CHECKING:
     from corelic.media import Picture

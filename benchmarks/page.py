@@ -18,12 +18,12 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from corelic.disk import atomic_write
 from corelic.eval import bench, published, report, results
 from corelic.eval.engines import Processes, Serial
 from corelic.eval.plots import plot
 from corelic.eval.rate_distortion import Curve, CurveError, bd_rate
 from corelic.eval.results import Cost, Plan, Results, Run
-from corelic.jobs import atomic_write
 
 ROOT = Path(__file__).parents[1]
 CODECS = ("swift", "jpeg", "jpeg-420", "webp", "avif", "avif-420", "jpeg2000", "jxl", "x265")

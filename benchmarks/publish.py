@@ -19,9 +19,9 @@ from typing import Any
 
 from corelic.codecs import store
 from corelic.codecs.registry import find_spec
+from corelic.disk import atomic_write
 from corelic.eval import published
 from corelic.eval.results import slug
-from corelic.jobs import atomic_write
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -32,8 +32,8 @@ from robustness_study.page import written
 from robustness_study.study import SIZES, Study
 
 from corelic.codecs.api import open_image_codec
+from corelic.disk import atomic_write
 from corelic.eval.machine import machine
-from corelic.jobs import atomic_write
 
 HERE = Path(__file__).parent
 SECTIONS = {

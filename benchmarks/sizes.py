@@ -19,9 +19,9 @@ from corelic.codecs import registry, store
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.disk import atomic_write
 from corelic.entropy import grid
 from corelic.eval.complexity import codec_cost
-from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
 
 PAGE = Path(__file__).parents[1] / "docs" / "context-models.md"
@@ -65,9 +65,8 @@ def untrained(spec: CodecSpec, picture: Picture) -> FileCodec:
     part = torch.from_numpy(np.ascontiguousarray(picture.pixels[:CALIBRATION_PX, :CALIBRATION_PX]))
     x = part.permute(2, 0, 1)[None].float() / 255
     spec.transform.start(codec.analysis, codec.synthesis, x)
-    grid.watch(codec.parsing_path, True)
-    codec(x, torch.tensor([100.0]))  # where latents are largest
-    grid.watch(codec.parsing_path, False)
+    with grid.watching(codec.parsing_path):
+        codec(x, torch.tensor([100.0]))  # where latents are largest
     codec.freeze()
     return FileCodec(store.unpack(store.pack(codec, {}), spec.full_name), torch.device("cpu"))
 

@@ -56,7 +56,7 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     codec = open_codec("swift", "cpu")
-    spec = codec.codec.spec
+    spec = codec.spec
     nats = math.log(spec.lambda_max / spec.lambda_min) / 100  # of λ, per unit of quality
     rows, stale = [], []
     for picture in track(photographs(given.photos), description=spec.full_name):

@@ -33,8 +33,8 @@ from rich.progress import track
 from rich.table import Table
 
 from corelic.codecs.files import FileCodec, open_codec
+from corelic.disk import atomic_write
 from corelic.eval.machine import machine
-from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
 
 HERE = Path(__file__).parent
@@ -141,7 +141,7 @@ def main() -> int:
     torch.set_num_threads(given.threads)
     codec = open_codec(given.codec, "cpu", fast=given.fast)
     model = peer(given.pretrained)
-    name = codec.codec.spec.full_name + ("-fast" if given.fast else "")
+    name = codec.spec.full_name + ("-fast" if given.fast else "")
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)

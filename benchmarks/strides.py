@@ -45,13 +45,8 @@ def arguments() -> argparse.Namespace:
 def crops(photos: Path, count: int, side_px: int) -> list[Picture]:
     """The middles of photographs that training sees."""
     allowed = (image for name, image in read_pictures(photos) if not is_held_out(name))
-    found = []
-    for image in islice(allowed, count):
-        pixels = np.asarray(image)
-        top, left = ((side - side_px) // 2 for side in pixels.shape[:2])
-        part = pixels[top : top + side_px, left : left + side_px]
-        found.append(Picture(np.ascontiguousarray(part)))
-    return found
+    chosen = islice(allowed, count)
+    return [Picture(np.asarray(image)).middle(side_px, side_px) for image in chosen]
 
 
 def main() -> int:

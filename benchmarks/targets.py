@@ -25,10 +25,10 @@ from rich.table import Table
 
 from corelic.codecs.files import FileCodec, open_codec
 from corelic.codecs.targets import TRIALS, encode_to_psnr, encode_to_size
+from corelic.disk import atomic_write
 from corelic.errors import TargetError
 from corelic.eval.machine import machine
 from corelic.eval.metrics import psnr_db
-from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture
 
 HERE = Path(__file__).parent
@@ -128,7 +128,7 @@ def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     codec = open_codec(given.codec, "cpu")
-    name = codec.codec.spec.full_name
+    name = codec.spec.full_name
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)

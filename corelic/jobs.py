@@ -22,9 +22,7 @@ from stat import S_ISREG
 from typing import Generic, TypeVar
 
 from corelic.console import printable, progress_bar, show_error
-from corelic.disk import atomic_write as atomic_write  # for those who know them from here
-from corelic.disk import check_output, make_folder, why
-from corelic.disk import read_file as read_file
+from corelic.disk import atomic_write, check_output, make_folder, read_file, why
 from corelic.errors import CorelicError, OutputError, PictureError
 
 STREAM = Path("-")  # standard input as a source, standard output as an output

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from corelic import jobs
+from corelic.disk import atomic_write
 from corelic.errors import BadFileError, OutputError, PictureError
-from corelic.jobs import STREAM, Job, atomic_write, plan, run
+from corelic.jobs import STREAM, Job, plan, run
 
 
 @pytest.fixture(autouse=True)

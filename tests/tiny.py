@@ -72,11 +72,10 @@ def rouse(module: nn.Module) -> None:
 def finished(codec: LearnedImageCodec, *, nodes: Iterable[int] = range(NODES)) -> bytes:
     """The weights file of a codec in float: ranges observed, frozen, packed."""
     codec.eval()
-    grid.watch(codec.parsing_path, True)
-    for x in crops(1, 4, 128).split(1):
-        for node in nodes:
-            codec(x, torch.tensor([node * QUALITY_MAX / (NODES - 1)]))
-    grid.watch(codec.parsing_path, False)
+    with grid.watching(codec.parsing_path):
+        for x in crops(1, 4, 128).split(1):
+            for node in nodes:
+                codec(x, torch.tensor([node * QUALITY_MAX / (NODES - 1)]))
     codec.freeze()
     return store.pack(codec, {})
 

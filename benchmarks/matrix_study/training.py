@@ -20,11 +20,12 @@ from corelic.errors import PictureError
 from corelic.eval.complexity import codec_cost
 from corelic.eval.metrics import psnr_db
 from corelic.media import Picture, read_picture
+from corelic.training.averaged import averaged_codec
 from corelic.training.data import Crops, PhotoCache
 from corelic.training.frozen import LatentCache, freeze_on_latents, train_on_latents
 from corelic.training.recipe import Loss, Optimiser, Recipe, Stage
 from corelic.training.setup import Setup
-from corelic.training.trainer import Trainer, averaged_codec
+from corelic.training.trainer import Trainer
 from corelic.training.warm_start import start_from
 from matrix_study.rows import BASELINE, Row
 
@@ -145,16 +146,8 @@ def pictures_of(given: argparse.Namespace) -> list[Picture]:
     if not paths:
         raise PictureError(str(given.pictures), "has no .png; give --pictures another folder")
     pictures = [read_picture(path) for path in paths]
-    return [centre_of(picture, given.centre) for picture in pictures] if given.centre else pictures
-
-
-def centre_of(picture: Picture, side_px: int) -> Picture:
-    """Its middle, a square; all of a side that is shorter."""
-    rows, columns = (
-        slice(max(length - side_px, 0) // 2, max(length - side_px, 0) // 2 + side_px)
-        for length in picture.pixels.shape[:2]
-    )
-    return Picture(picture.pixels[rows, columns])
+    side_px = given.centre
+    return [picture.middle(side_px, side_px) for picture in pictures] if side_px else pictures
 
 
 def row_of(

@@ -19,7 +19,7 @@ from corelic.attacks.optimisers import PGD
 from corelic.attacks.victim import Victim
 from corelic.media import Picture
 from corelic.training.data import read_pictures
-from robustness_study.study import SEED, Cell, Study, db, markdown, middle
+from robustness_study.study import SEED, Cell, Study, db, markdown
 
 DRAWS = 3  # of EOT
 STRANGERS, STRANGERS_PX = 12, 512  # enough that latents have been nearly everywhere
@@ -80,7 +80,7 @@ def common(study: Study) -> dict[str, Any]:
 def strangers(study: Study) -> list[Picture]:
     """Training photographs, for defences that look at clean pictures before they work."""
     pictures = islice(read_pictures(study.data / "photos"), STRANGERS)
-    return [middle(Picture(np.asarray(image)), STRANGERS_PX) for _, image in pictures]
+    return [Picture(np.asarray(image)).middle(STRANGERS_PX, STRANGERS_PX) for _, image in pictures]
 
 
 def cells(study: Study) -> list[Cell]:

@@ -15,7 +15,7 @@ import numpy as np
 from corelic.attacks.evaluation.damage import CleanSide
 from corelic.attacks.victim import Victim, victim_of
 from corelic.codecs.api import open_image_codec
-from corelic.jobs import atomic_write
+from corelic.disk import atomic_write
 from corelic.media import Picture, read_picture
 
 SEED = 0
@@ -90,7 +90,7 @@ class Study:
 
     def cut(self, count: int, side_px: int) -> list[Picture]:
         """From the middle of so many pictures."""
-        return [middle(read_picture(path), side_px) for path in self.paths(count)]
+        return [read_picture(path).middle(side_px, side_px) for path in self.paths(count)]
 
     @cached_property
     def crops(self) -> list[Picture]:
@@ -123,12 +123,6 @@ class Study:
         found = json.dumps(cell.run(), indent=1, ensure_ascii=False) + "\n"
         self.path(cell.name).parent.mkdir(parents=True, exist_ok=True)
         atomic_write(self.path(cell.name), found.encode(), overwrite=True)
-
-
-def middle(picture: Picture, side_px: int) -> Picture:
-    """A square from the middle."""
-    top, left = ((side - side_px) // 2 for side in picture.pixels.shape[:2])
-    return Picture(picture.pixels[top : top + side_px, left : left + side_px])
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

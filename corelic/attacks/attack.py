@@ -181,7 +181,7 @@ class Attack(ABC):
 
 
 @dataclass(frozen=True)
-class Climbing(Attack):
+class GradientAttack(Attack):
     """Attacks that follow gradients.
 
     modifiers  in the order in which the gradient passes them

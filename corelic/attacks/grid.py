@@ -42,6 +42,7 @@ from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import Victim, victim_of
 from corelic.codecs.peers import PEERS
 from corelic.console import printable
+from corelic.disk import atomic_write, read_file
 from corelic.errors import CorelicError, UnknownCodecError
 from corelic.eval.bench import NoPicturesError, PictureFile, inventory
 from corelic.eval.engines import Engine, Serial
@@ -50,8 +51,8 @@ from corelic.eval.results import make_ours, slug
 from corelic.eval.store import Store
 from corelic.eval.tasks import Subject, Task, lossless_webp, opened
 from corelic.eval.threads import torch_threads
-from corelic.jobs import Failure, atomic_write, read_file
-from corelic.media import Picture, read_picture
+from corelic.jobs import Failure
+from corelic.media import read_picture
 
 Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
@@ -97,7 +98,8 @@ class Assault(Task):
 
     def run(self, data: bytes) -> Assaulted:
         (whole,) = pictures_of(clip_of([read_picture(data, name=self.subject.picture)]))
-        picture = _middle(whole, self.side_px)
+        side_px = self.side_px
+        picture = whole if side_px is None else whole.middle(side_px, side_px)
         codec, control = opened(self.subject.codec, "cpu"), PEERS[self.control]
         point = self.point
         with torch_threads(1):  # the same figures whatever the engine
@@ -261,15 +263,6 @@ def _attackers(defence: str) -> tuple[Knows, ...]:
 def _subject(codec: str, picture: PictureFile) -> Subject:
     facts = opened(codec, "cpu").facts
     return Subject(codec, f"{facts.name}; {facts.version}", "cpu", picture.name, picture.digest)
-
-
-def _middle(picture: Picture, side_px: int | None) -> Picture:
-    """A square from the middle, as far as it goes."""
-    if side_px is None:
-        return picture
-    top, left = (max(0, side - side_px) // 2 for side in picture.pixels.shape[:2])
-    part = picture.pixels[top : top + side_px, left : left + side_px]
-    return Picture(np.ascontiguousarray(part))
 
 
 def _panels(side: CleanSide, result: AttackResult) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ class _Parts(TypedDict):
     seed: int
 
 
-class _Climbing(_Parts):
+class _GradientParts(_Parts):
     steps: int
     modifiers: Sequence[Modifier]
 
@@ -186,7 +186,7 @@ def attack(
             f"the attack {spelt.name}", "climbs no gradient, so it takes no modifier; leave it out"
         )
     parts = _Parts(objective=objective, constraint=constraint, seed=seed)
-    climbing = _Climbing(**parts, steps=steps, modifiers=tuple(modifiers))
+    climbing = _GradientParts(**parts, steps=steps, modifiers=tuple(modifiers))
     asking = _Asking(**parts, queries=queries)
     makers: dict[str, Callable[[], Attack]] = {
         "pgd": lambda: PGD(victim, **climbing),

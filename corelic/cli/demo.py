@@ -13,8 +13,8 @@ from typer import Argument, Option
 import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
+from corelic.disk import atomic_write
 from corelic.errors import PictureError
-from corelic.jobs import atomic_write
 from corelic.media import Picture, read_picture, write_image
 
 QUALITIES = (20, 50, 80)

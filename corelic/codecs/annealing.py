@@ -30,7 +30,7 @@ from corelic.codecs.learned import (
 )
 from corelic.codecs.memory import Costs, Work
 from corelic.codecs.passes import at
-from corelic.codecs.rate import QUALITY_MAX, lambda_of
+from corelic.codecs.rate import MSE_UNIT, QUALITY_MAX, lambda_of
 from corelic.codecs.tiling import Grid, Tile
 from corelic.errors import CodecOptionError, MemoryBudgetError
 
@@ -214,8 +214,8 @@ def _cost(
     *_, height, width = x.shape
     rated = codec.rated(latents.y, quality, quantise, latents.z)
     x_hat = codec.pixels_of(rated.y_hat, quality)[:, :, :height, :width]
-    worth = lambda_of(codec.spec, quality) * (255**2 / 3)  # of an error summed over three colours
-    return (rated.latent_bits + rated.hyper_bits + worth * (x_hat - x).square().sum()).sum()
+    worth = lambda_of(codec.spec, quality) * (MSE_UNIT / 3)  # of an error summed over three colours
+    return (rated.bits + worth * (x_hat - x).square().sum()).sum()
 
 
 def learning_rate(quality: float, iterations: int) -> float:

@@ -21,6 +21,7 @@ from corelic.codecs.limits import DEFAULT_QUALITY
 from corelic.codecs.passes import Progress, silent
 from corelic.codecs.registry import list_specs
 from corelic.codecs.targets import encode_to_psnr, encode_to_size
+from corelic.disk import read_file
 from corelic.entropy import container
 from corelic.errors import (
     NotACorelicFileError,
@@ -29,7 +30,6 @@ from corelic.errors import (
     TargetError,
     UnknownCodecError,
 )
-from corelic.jobs import read_file
 from corelic.media import Picture, read_picture
 from corelic.media.reading import from_image, load_image, open_image
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from corelic.codecs.annealing import ITERATIONS, Annealer, Unrounded, split_effort
-from corelic.codecs.base import CodecFacts, ImageCodec
+from corelic.codecs.base import CodecFacts, CodecSpec, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
 from corelic.codecs.learned import Latents, pad
 from corelic.codecs.limits import MEMORY_BYTES
@@ -111,8 +111,12 @@ class FileCodec(ImageCodec):
         self.codec = weights.codec if shared else copy.deepcopy(weights.codec).to(device)
 
     @property
+    def spec(self) -> CodecSpec:
+        return self.codec.spec
+
+    @property
     def facts(self) -> CodecFacts:
-        spec, effort = self.codec.spec, self.effort
+        spec, effort = self.spec, self.effort
         return CodecFacts(
             name=f"{spec.full_name}:effort={effort}" if effort else spec.full_name,
             title=f"{spec.full_name}, effort {effort}" if effort else spec.full_name,

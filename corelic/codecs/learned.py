@@ -82,6 +82,11 @@ class Rated:
     latent_bits: Tensor
     hyper_bits: Tensor
 
+    @property
+    def bits(self) -> Tensor:
+        """All streams, as in Reconstruction."""
+        return self.latent_bits + self.hyper_bits
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Masks:

@@ -14,7 +14,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     AMX unused); without either, bfloat16 is emulated.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 

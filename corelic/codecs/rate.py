@@ -26,6 +26,7 @@ NODES = 17
 QUALITY_MAX = 100.0
 QUALITY_STEPS = QUALITY_STEPS_PER_UNIT  # a file holds the step, 0 … 1600
 GAIN_UNIT = 2.0**-16  # of log-gains, as shipped
+MSE_UNIT = 255.0**2  # λ counts MSE in 8-bit steps, as the literature does
 
 
 def nearest_node(quality: Tensor) -> Tensor:

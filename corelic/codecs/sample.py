@@ -32,7 +32,7 @@ class Sample:
     """Some cells of a picture, of which none touches a border."""
 
     def __init__(self, codec: FileCodec, picture: Picture) -> None:
-        spec, pixels = codec.codec.spec, picture.pixels
+        spec, pixels = codec.spec, picture.pixels
         side, rim = spec.pad_multiple_px, spec.transform.stride_px
         height, width = pixels.shape[:2]
         rows, columns = (range(side, end - 2 * side + 1, side) for end in (height, width))
@@ -63,7 +63,7 @@ class Sample:
     @staticmethod
     def can_be_had(codec: FileCodec, picture: Picture) -> bool:
         """Whether it would take little of the picture."""
-        side = codec.codec.spec.pad_multiple_px
+        side = codec.spec.pad_multiple_px
         rows, columns = (length // side for length in picture.pixels.shape[:2])
         return min(rows, columns) > 3 and rows * columns >= LEAST_CELLS
 

@@ -220,7 +220,7 @@ class Scale:
     """Between λ and the quality steps of a codec."""
 
     def __init__(self, codec: FileCodec) -> None:
-        spec = codec.codec.spec
+        spec = codec.spec
         self.lambda_min = spec.lambda_min
         self.nats_per_step = math.log(spec.lambda_max / spec.lambda_min) / LAST_STEP
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -267,11 +268,17 @@ def grid_layers(root: nn.Module) -> Iterator[tuple[str, Snap | GridConv2d | Grid
             yield name, module
 
 
-def watch(root: nn.Module, watching: bool) -> None:
-    """Starts or stops recording the range of every snap below `root`."""
-    for _, layer in grid_layers(root):
-        if isinstance(layer, Snap):
-            layer.watching = watching
+@contextmanager
+def watching(root: nn.Module) -> Iterator[None]:
+    """Meanwhile every snap below `root` records the range of what it sees."""
+    snaps = [layer for _, layer in grid_layers(root) if isinstance(layer, Snap)]
+    for snap in snaps:
+        snap.watching = True
+    try:
+        yield
+    finally:
+        for snap in snaps:
+            snap.watching = False
 
 
 def freeze(root: nn.Module) -> list[AccumulatorBound]:

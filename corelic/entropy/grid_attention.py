@@ -109,23 +109,22 @@ def _attend(
 class GridAttention(GridSum):
     """Multi-head attention over the last axis but one, with its four projections."""
 
-    def __init__(self, query_features: int, key_features: int, heads: int, width: int) -> None:
-        """width: of all heads together."""
+    def __init__(self, features: int, heads: int) -> None:
         super().__init__()
-        if heads < 1 or width % heads:
-            raise ValueError(f"{heads} heads do not share {width} features")
+        if heads < 1 or features % heads:
+            raise ValueError(f"{heads} heads do not share {features} features")
         self.heads = heads
         # The 1/sqrt(d) of the paper is in the queries' first weights.
-        self.query = GridLinear(query_features, width, gain=(width / heads) ** -0.5)
-        self.key = GridLinear(key_features, width)
-        self.value = GridLinear(key_features, width)
+        self.query = GridLinear(features, features, gain=(features / heads) ** -0.5)
+        self.key = GridLinear(features, features)
+        self.value = GridLinear(features, features)
         self.queries, self.keys, self.values = Snap(), Snap(), Snap()
-        self.join = GridLinear(width, query_features)
-        products = width // heads * ACTIVATION_LIMIT**2, MOST_KEYS * ACTIVATION_LIMIT
+        self.join = GridLinear(features, features)
+        products = features // heads * ACTIVATION_LIMIT**2, MOST_KEYS * ACTIVATION_LIMIT
         self.accumulator_bound = float(max(products[0], products[1] * 2**TABLE_VALUE_BITS))
 
     def memory_of(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(…, F) -> keys and values, (…, width) each: once for all that attend to them."""
+        """(…, F) -> keys and values, (…, F) each: once for all that attend to them."""
         return self.keys(self.key(tokens)), self.values(self.value(tokens))
 
     def forward(
@@ -138,7 +137,7 @@ class GridAttention(GridSum):
         bias: Tensor | None = None,
         valid: Tensor | None = None,
     ) -> Tensor:
-        """(B, n, Q), and (B, m, width) from `memory_of` -> (B, n, Q); the rest as for `attend`."""
+        """(B, n, F), and (B, m, F) from `memory_of` -> (B, n, F); the rest as for `attend`."""
         queries = self._split(self.queries(self.query(x)))
         found = attend(
             queries, self._split(keys), self._split(values), weight, bias=bias, valid=valid
@@ -147,5 +146,5 @@ class GridAttention(GridSum):
         return joined
 
     def _split(self, x: Tensor) -> Tensor:
-        """(B, n, width) -> (B, heads, n, width / heads)"""
+        """(B, n, F) -> (B, heads, n, F / heads)"""
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)

@@ -21,6 +21,7 @@ from typing import Any
 
 from corelic.codecs.base import CodecFacts
 from corelic.console import printable
+from corelic.disk import read_file
 from corelic.errors import CorelicError, PeerError
 from corelic.eval import averages, published, results
 from corelic.eval.engines import Engine, Serial
@@ -47,10 +48,10 @@ from corelic.eval.tasks import (
     Task,
     opened,
 )
-from corelic.eval.threads import core_count
-from corelic.jobs import Failure, read_file
+from corelic.jobs import Failure
 from corelic.media import read_picture
 from corelic.tree import distinct_names
+from corelic.workers import usable_cores
 
 SHOWN_BPP = (0.25, 0.5, 1.0)
 TIMED_QUALITIES = 3
@@ -239,7 +240,7 @@ class _Bench:
         self, codecs: Sequence[str], sample: Sequence[PictureFile]
     ) -> tuple[list[Cost], list[Failure]]:
         """Alone on this machine, whatever the engine: a time beside other work is none."""
-        told = json.dumps({**machine(self.plan.device), "cores": core_count()}, sort_keys=True)
+        told = json.dumps({**machine(self.plan.device), "cores": usable_cores()}, sort_keys=True)
         here = hashlib.sha256(told.encode()).hexdigest()[:16]
         clocks: dict[Clock, str] = {}
         for picture in sample:

@@ -21,9 +21,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from corelic.disk import read_file
 from corelic.errors import CorelicError
 from corelic.eval.metrics import ms_ssim_db
-from corelic.jobs import read_file
 
 Metric = Literal["psnr", "ms-ssim"]
 

@@ -14,13 +14,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from corelic.disk import make_folder
+from corelic.disk import atomic_write, make_folder
 from corelic.errors import CorelicError, MissingPartError, OutputError
 from corelic.eval import published, results
 from corelic.eval.plots import pairs, plot, style
 from corelic.eval.rate_distortion import Curve, CurveError
 from corelic.eval.results import METRICS, Results
-from corelic.jobs import atomic_write
 
 # What tells a page that may be replaced from somebody's own.
 MARK, MARKED_BYTES = b"<title>corelic bench:", 1000

@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from corelic.codecs.base import CodecFacts
-from corelic.disk import make_folder
+from corelic.disk import atomic_write, make_folder, read_file
 from corelic.errors import CorelicError, OutputError
 from corelic.eval import published
 from corelic.eval.averages import Average
@@ -36,7 +36,6 @@ from corelic.eval.rate_distortion import (
     to_json,
 )
 from corelic.eval.tasks import Measured, Shown
-from corelic.jobs import atomic_write, read_file
 
 METRICS: tuple[Metric, ...] = ("psnr", "ms-ssim")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from corelic.disk import atomic_write
 from corelic.eval.tasks import Task
-from corelic.jobs import atomic_write
 
 
 class Store:

@@ -31,8 +31,9 @@ from corelic.codecs.api import open_image_codec
 from corelic.codecs.base import ImageCodec
 from corelic.eval import memory
 from corelic.eval.metrics import luma_mse, ms_ssim, mse, mse_as_db, psnr_db, ssim
-from corelic.eval.threads import can_limit, core_count, cores, torch_threads
+from corelic.eval.threads import can_limit, cores, torch_threads
 from corelic.media import Picture, read_picture
+from corelic.workers import usable_cores
 
 FORMAT = 2  # of results; a new one forgets what was stored
 SHOWN_PX = 768, 512  # at most; of a larger picture the middle is shown
@@ -155,7 +156,7 @@ class Clock(Task):
     def run(self, data: bytes) -> Clocked:
         codec, picture = self.open(data)
         codec.decode(codec.encode(picture, self.quality))  # warm-up
-        with torch_threads(core_count()):
+        with torch_threads(usable_cores()):
             encode_s, decode_s = self.times(codec, picture)
         one_core: tuple[float | None, float | None] = None, None
         if can_limit():
@@ -258,11 +259,8 @@ def _interpolated(known: dict[float, float], target_bpp: float) -> float:
 
 def lossless_webp(pixels: NDArray[np.uint8]) -> str:
     """The middle of it, at most SHOWN_PX, in base64: exact pixels for a page to show."""
-    height, width = pixels.shape[:2]
-    top, left = (
-        max(0, side - most) // 2 for side, most in ((height, SHOWN_PX[1]), (width, SHOWN_PX[0]))
-    )
-    middle = Picture(np.ascontiguousarray(pixels[top:, left:][: SHOWN_PX[1], : SHOWN_PX[0]]))
+    width_px, height_px = SHOWN_PX
+    middle = Picture(pixels).middle(height_px, width_px)
     file = BytesIO()
     middle.to_image().save(file, "WEBP", lossless=True, quality=60, exact=True)
     return b64encode(file.getvalue()).decode()

@@ -30,11 +30,6 @@ def cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def core_count() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if can_limit() else os.cpu_count() or 1
-
-
 def can_limit() -> bool:
     """Linux can; elsewhere times are measured with all cores only."""
     return hasattr(os, "sched_setaffinity")

@@ -89,6 +89,14 @@ class Picture:
         """Without ICC profile, EXIF and XMP."""
         return replace(self, icc=None, exif=None, xmp=None)
 
+    def middle(self, height_px: int, width_px: int) -> "Picture":
+        """At most so much of it, from the middle, without metadata."""
+        wanted = zip(self.pixels.shape[:2], (height_px, width_px), strict=True)
+        top, left = (max(0, side - most) // 2 for side, most in wanted)
+        area = slice(top, top + height_px), slice(left, left + width_px)
+        alpha = None if self.alpha is None else np.ascontiguousarray(self.alpha[area])
+        return Picture(np.ascontiguousarray(self.pixels[area]), alpha)
+
     def to_image(self) -> Image.Image:
         """Mode L, LA, RGB, RGBA or I;16; `info` has icc_profile, exif and xmp, where there are any.
 

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -132,8 +131,3 @@ def load(folder: Path) -> Checkpoint:
         else:
             groups[group][rest] = tensor
     return Checkpoint(position, groups["model"], groups["average"], optimiser)
-
-
-def exponential_average(average: list[Tensor], current: list[Tensor], decay: float) -> None:
-    """average ← decay · average + (1 − decay) · current, in place."""
-    torch._foreach_lerp_(average, current, 1 - decay)

@@ -16,15 +16,15 @@ from corelic.codecs import store
 from corelic.codecs.learned import LearnedImageCodec, straight_through_round
 from corelic.codecs.rate import NODES, QUALITY_MAX, nearest_node
 from corelic.codecs.registry import find_spec
+from corelic.disk import atomic_write
 from corelic.entropy import grid
 from corelic.entropy.coder import FrequencyTables
 from corelic.entropy.distributions import MAX_COUNTED, SCALES, fitted_tables
 from corelic.entropy.grid import AccumulatorBound
-from corelic.jobs import atomic_write
 from corelic.training import checkpoint
+from corelic.training.averaged import averaged_codec
 from corelic.training.data import Crops
 from corelic.training.setup import Setup
-from corelic.training.trainer import averaged_codec
 
 CALIBRATION_CROPS = 4  # per rate node
 CALIBRATION_CROP_PX = 512
@@ -43,12 +43,11 @@ class Exported:
 @torch.no_grad()
 def calibrate(codec: LearnedImageCodec, crops: Crops) -> None:
     """Lets every snap of the parsing path see the activations of training photographs."""
-    grid.watch(codec.parsing_path, True)
-    for node in range(NODES):
-        # A step number that training never reaches.
-        x = crops.batch(2**32 + node, range(CALIBRATION_CROPS), CALIBRATION_CROP_PX)
-        codec(x, torch.full((len(x),), node * QUALITY_MAX / (NODES - 1)))
-    grid.watch(codec.parsing_path, False)
+    with grid.watching(codec.parsing_path):
+        for node in range(NODES):
+            # A step number that training never reaches.
+            x = crops.batch(2**32 + node, range(CALIBRATION_CROPS), CALIBRATION_CROP_PX)
+            codec(x, torch.full((len(x),), node * QUALITY_MAX / (NODES - 1)))
 
 
 @torch.no_grad()

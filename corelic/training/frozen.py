@@ -22,10 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.rate import QUALITY_MAX
+from corelic.codecs.rate import QUALITY_MAX, lambda_of
 from corelic.entropy import grid
 from corelic.training.data import Crops
-from corelic.training.loss import lambda_of
 from corelic.training.recipe import Loss
 
 ERROR_BITS = 6 / math.log(2)
@@ -102,7 +101,7 @@ def train_on_latents(
         found = codec.rated(y, quality)
         error = (y - found.y_hat).square().sum((1, 2, 3))
         weight = (loss.pivot_lambda / lambda_of(codec.spec, quality)) ** loss.exponent
-        bits = found.latent_bits + found.hyper_bits + ERROR_BITS * error
+        bits = found.bits + ERROR_BITS * error
         mean = (weight * bits).mean() / cache.pixels
         adam.zero_grad()
         mean.backward()  # type: ignore[no-untyped-call]  # torch's stub
@@ -124,9 +123,8 @@ def freeze_on_latents(codec: LearnedImageCodec, cache: LatentCache, *, batch: in
     """Ranges from cached latents, then the grid: as export does with crops."""
     device = next(codec.parameters()).device
     codec.eval()
-    grid.watch(codec.parsing_path, True)
-    for number in range(CALIBRATION_BATCHES):
-        y, quality = (part.to(device) for part in cache.batch(FIRST_STEP, number, batch))
-        codec.rated(y, quality)
-    grid.watch(codec.parsing_path, False)
+    with grid.watching(codec.parsing_path):
+        for number in range(CALIBRATION_BATCHES):
+            y, quality = (part.to(device) for part in cache.batch(FIRST_STEP, number, batch))
+            codec.rated(y, quality)
     codec.freeze()

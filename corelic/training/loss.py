@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.rate import lambda_of as lambda_of  # for those who know it from here
+from corelic.codecs.rate import MSE_UNIT, lambda_of
 from corelic.training.recipe import Loss
 
-MSE_UNIT = 255.0**2  # λ counts MSE in 8-bit steps, as the literature does
 MS_SSIM_UNIT = 1250.0  # see recipe.Loss
 # Wang, Simoncelli & Bovik, "Multiscale structural similarity for image quality assessment",
 # Asilomar 2003; `eval.metrics` has the same numbers for 8-bit pictures, and a test compares.

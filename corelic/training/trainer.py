@@ -9,31 +9,27 @@ float32 on CPUs. Under `torchrun` each process takes its share of every step's c
 
 from __future__ import annotations
 
-import atexit
 import math
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins import MixedPrecision, Precision
 from torch import Tensor
 
-from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.codecs.registry import find_spec
-from corelic.errors import BadWeightsError, PictureError, TrainingError
+from corelic.errors import PictureError, TrainingError
 from corelic.training import checkpoint
 from corelic.training.attacked import MixedCrops
+from corelic.training.averaged import exponential_average, load_float_weights
 from corelic.training.checkpoint import Position
 from corelic.training.data import Crops, as_float
+from corelic.training.fabric import in_words, make_fabric
 from corelic.training.loss import Objective
 from corelic.training.recipe import Recipe, Stage, fit_to_minutes
 from corelic.training.setup import FILE as PLAN
@@ -80,44 +76,6 @@ def with_attacked(photographs: Crops, setup: Setup, run: Path) -> Crops:
     mixed = MixedCrops(photographs, attacked, recipe.attacked.share)
     mixed.check(max(stage.crop_px for stage in recipe.stages))
     return mixed
-
-
-def make_fabric(recipe: Recipe, device: str) -> Fabric:
-    """One process and one device; under `torchrun`, as many as it started, on all its machines."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    nodes = int(os.environ.get("WORLD_SIZE", 1)) // here
-    fabric = Fabric(
-        accelerator=device,
-        devices=here,
-        num_nodes=nodes,
-        strategy="ddp" if here * nodes > 1 else "auto",
-        plugins=precision_of(recipe, device),
-    )
-    before = torch.distributed.is_initialized()
-    fabric.launch()
-    if torch.distributed.is_initialized() and not before:
-        # Else threads of gloo may outlive what they use, and abort a process that is done.
-        atexit.register(torch.distributed.destroy_process_group)
-    return fabric
-
-
-class MixedInside(MixedPrecision):
-    """Mixed precision inside the networks: Fabric's rounds crops and qualities before they see any.
-
-    A pixel has 8 bits, and so has bfloat16.
-    """
-
-    def convert_input(self, data: Any) -> Any:
-        return data
-
-
-def precision_of(recipe: Recipe, device: str) -> Precision:
-    if recipe.precision == "32-true":
-        return Precision()
-    if device == "auto":  # as Fabric chooses
-        device = "mps" if torch.backends.mps.is_available() else "cpu"
-        device = "cuda" if torch.cuda.is_available() else device
-    return MixedInside(recipe.precision, device)
 
 
 def lay_out_moments(adam: torch.optim.Adam) -> None:
@@ -354,7 +312,7 @@ class Trainer:
             self.adam.step()
             # A short memory at first, so that the start does not linger.
             decay = min(recipe.optimiser.ema_decay, (1 + position.step) / (10 + position.step))
-            checkpoint.exponential_average(self.averages, self.weights, decay)
+            exponential_average(self.averages, self.weights, decay)
         self.adam.zero_grad()
         self.position = Position(
             step=position.step + 1,
@@ -377,28 +335,3 @@ class Trainer:
             averages = dict(zip(self.parameter_names, self.averages, strict=True))
             moments = self.adam.state_dict()["state"]
             checkpoint.save(self.folder, self.position, self.codec.state_dict(), averages, moments)
-
-
-def in_words(device: torch.device, processes: int = 1) -> str:
-    """For people: which device, or how much of it."""
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        return name if processes == 1 else f"{processes} × {name}"
-    threads = torch.get_num_threads()
-    return f"{threads} CPU threads" if processes == 1 else f"{processes} × {threads} CPU threads"
-
-
-def load_float_weights(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
-    """Into a codec that is not frozen; BadWeightsError if names or shapes differ."""
-    try:
-        codec.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise BadWeightsError("the checkpoint", f"does not hold a {codec.spec.name}") from error
-
-
-def averaged_codec(run: Path, spec: CodecSpec) -> LearnedImageCodec:
-    """The codec of a run with its averaged weights, in float, for evaluation and export."""
-    saved = checkpoint.load(run)
-    codec = LearnedImageCodec(spec)
-    load_float_weights(codec, {**saved.model, **saved.average})
-    return codec.eval()

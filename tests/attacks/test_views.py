@@ -98,7 +98,7 @@ def test_one_step_is_called_that_in_a_sweep() -> None:
 
 def test_bounds_of_latents_go_with_no_effort() -> None:
     codec = FileCodec(store.from_file(TINY_WEIGHTS), torch.device("cpu"), effort=1)
-    channels = codec.codec.spec.transform.latent_channels
+    channels = codec.spec.transform.latent_channels
     bounds = torch.tensor([[-1.0], [1.0]]).expand(2, channels)
     with pytest.raises(AttackError, match="without"):
         LatentClipping(bounds).prepared(victim_of(codec, 50))

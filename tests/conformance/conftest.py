@@ -84,12 +84,11 @@ def exact_context(spec: ContextSpec) -> ContextModel:
     tiny.rouse(context)
     shape = (1, spec.latent_channels, 8, 8)
     hyper = torch.randn(1, context.hyper_features, *shape[2:])
-    grid.watch(context, True)
-    for step in range(context.steps):
-        decoded = torch.randn(shape) * 20
-        context.parameters_for(step, hyper, decoded)
-        context.refine(step, hyper, decoded)
-    grid.watch(context, False)
+    with grid.watching(context):
+        for step in range(context.steps):
+            decoded = torch.randn(shape) * 20
+            context.parameters_for(step, hyper, decoded)
+            context.refine(step, hyper, decoded)
     grid.freeze(context)
     return context
 

@@ -26,14 +26,14 @@ QUALITY = 60
 def latents_of(codec: FileCodec, picture: Picture) -> tuple[Tensor, Tensor]:
     """y and z: they come out of float32 networks, and may differ from machine to machine."""
     with exact_arithmetic():
-        x = pad(codec.to_tensor(picture), codec.codec.spec.pad_multiple_px)
+        x = pad(codec.to_tensor(picture), codec.spec.pad_multiple_px)
         y = codec.codec.latents_of(x, codec.quality_tensor(QUALITY))
         return y, codec.codec.hyper_latents_of(y)
 
 
 def encode_latents(codec: FileCodec, y: Tensor, z: Tensor) -> bytes:
     """A file with these latents: from here on, everything has to be exact."""
-    stride_px = codec.codec.spec.transform.stride_px
+    stride_px = codec.spec.transform.stride_px
     height_px, width_px = (side * stride_px for side in y.shape[2:])
     given = {"gained": lambda *_: y, "hyper_latents_of": lambda *_: z}
     with mock.patch.multiple(codec.codec, **given):

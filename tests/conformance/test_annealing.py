@@ -34,7 +34,7 @@ def codec_of(spec: CodecSpec, effort: int) -> FileCodec:
 def cost(codec: FileCodec, picture: Picture, data: bytes, quality: float = QUALITY) -> float:
     """Real bits of the stream, and what real errors are worth in bits."""
     difference = codec.decode(data).pixels.astype(float) - picture.pixels
-    worth = lambda_of(codec.codec.spec, torch.tensor([quality])).item()
+    worth = lambda_of(codec.spec, torch.tensor([quality])).item()
     bits = 8 * len(container.read(data).words)
     return bits + worth * float(np.square(difference).sum()) / 3
 

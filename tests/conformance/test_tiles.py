@@ -36,7 +36,7 @@ def grid_of(spec: CodecSpec, height_px: int, width_px: int) -> Grid:
 
 
 def least_bytes(codec: FileCodec, height_px: int, width_px: int, work: Work) -> int:
-    return Costs(codec.codec).least_bytes(grid_of(codec.codec.spec, height_px, width_px), work)
+    return Costs(codec.codec).least_bytes(grid_of(codec.spec, height_px, width_px), work)
 
 
 @tiled_codecs
@@ -211,7 +211,7 @@ def test_memory_of_one_tile_is_kept_for_the_next_where_there_is_room_for_both(
     codec, picture, calls = file_codec(tiny.TINY), photo(257, 321), []
     monkeypatch.setattr(memory, "LARGEST_WINDOW_BYTES", 1)  # so there are tiles
     monkeypatch.setattr(passes, "give_back", lambda: calls.append(1))
-    costs, grid = Costs(codec.codec), grid_of(codec.codec.spec, 257, 321)
+    costs, grid = Costs(codec.codec), grid_of(codec.spec, 257, 321)
     free_bytes = max(stage.roomy_bytes(grid) for stage in costs.stages.values())
     roomy = costs.held_bytes(grid, "encode") + free_bytes
     for name, tiles in costs.plan(grid, "encode", roomy).tiles.items():

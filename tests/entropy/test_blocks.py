@@ -15,9 +15,8 @@ def exact_block(seed: int, std: float = 0.3, peak: float = 1.0) -> GridBlock:
     block = GridBlock(12, 5, 16)
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=std)
-    grid.watch(block, True)
-    block(torch.randn(1, 12, 9, 8) * peak)
-    grid.watch(block, False)
+    with grid.watching(block):
+        block(torch.randn(1, 12, 9, 8) * peak)
     grid.freeze(block)
     return block
 

@@ -56,10 +56,9 @@ def made(kind: str) -> nn.Module:
 
 
 def exact(layer: nn.Module, *inputs: Tensor) -> nn.Module:
-    grid.watch(layer, True)
-    for x in inputs:
-        layer(x)
-    grid.watch(layer, False)
+    with grid.watching(layer):
+        for x in inputs:
+            layer(x)
     grid.freeze(layer)
     return layer
 
@@ -370,8 +369,8 @@ def test_shapes_that_have_no_exact_kernel_are_refused() -> None:
 def test_freeze_finds_every_layer_of_a_tree() -> None:
     """A layer that stays in float would be exact on no machine."""
     tree = nn.Sequential(GridBlock(4, 3, 4), nn.ModuleList([GridConv2d(4, 2)]))
-    grid.watch(tree, True)
-    tree[1][0](tree[0](torch.randn(1, 4, 3, 3)))
+    with grid.watching(tree):
+        tree[1][0](tree[0](torch.randn(1, 4, 3, 3)))
     bounds = grid.freeze(tree)
     convolutions = ["0.mix", "0.spread", "0.join", "0.expand", "0.project", "1.0"]
     assert [bound.layer for bound in bounds] == convolutions

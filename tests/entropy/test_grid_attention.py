@@ -50,7 +50,7 @@ class Attending(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = GridAttention(FEATURES, FEATURES, HEADS, FEATURES)
+        self.attention = GridAttention(FEATURES, HEADS)
         self.weight = GridTable(softmax_weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ def test_the_worst_scores_and_values_are_exact() -> None:
     # Opposed keys are as far below as can be, and count nothing.
     opposed = torch.cat([limit, -limit], dim=2)
     assert attend(limit, opposed, opposed, weight).equal(found)
-    layer = GridAttention(FEATURES, FEATURES, 1, 8)
+    layer = GridAttention(FEATURES, 1)
     assert layer.accumulator_bound >= 8 * ACTIVATION_LIMIT**2
     most = grid_attention.MOST_KEYS * ACTIVATION_LIMIT * float(weight.table.max()) * 2**14
     assert layer.accumulator_bound >= most
@@ -276,7 +276,7 @@ def test_some_queries_at_a_time_give_what_all_give(
 
 def test_heads_must_share_the_features() -> None:
     with pytest.raises(ValueError, match="5 heads"):
-        GridAttention(12, 12, 5, 12)
+        GridAttention(12, 5)
 
 
 def test_a_norm_is_a_norm_and_a_gelu_a_gelu() -> None:

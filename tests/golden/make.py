@@ -80,7 +80,7 @@ def add_streams(codec: FileCodec, streams: dict[str, tuple[Picture, float]], fol
     """Adds those that are missing."""
     folder.mkdir(exist_ok=True)
     for name, (source, quality) in streams.items():
-        stem = folder / f"{codec.codec.spec.full_name}-{name}"
+        stem = folder / f"{codec.spec.full_name}-{name}"
         if stem.with_suffix(".clc").exists():
             print(f"{stem.name} stays as it is")
             continue

@@ -19,6 +19,7 @@ from corelic.codecs import registry, store
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import open_codec
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.rate import lambda_of
 from corelic.codecs.transforms.residual import ResidualSpec
 from corelic.entropy.grid import Snap, grid_layers
 from corelic.errors import (
@@ -31,16 +32,16 @@ from corelic.errors import (
 from corelic.eval import metrics
 from corelic.media import read_picture
 from corelic.training import checkpoint, logs
-from corelic.training.checkpoint import Position, exponential_average, load
+from corelic.training.averaged import averaged_codec, exponential_average
+from corelic.training.checkpoint import Position, load
 from corelic.training.data import as_float
 from corelic.training.export import export
-from corelic.training.loss import lambda_of, ms_ssim
+from corelic.training.loss import ms_ssim
 from corelic.training.recipe import Stage
 from corelic.training.setup import Setup
 from corelic.training.trainer import (
     MAX_SKIPPED_STEPS,
     Trainer,
-    averaged_codec,
     learning_rate_share,
 )
 from corelic.training.warm_start import start_from

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from corelic.attacks.victim import Coded
 from corelic.codecs.base import Reconstruction
+from corelic.codecs.rate import MSE_UNIT
 from corelic.eval.metrics import mse
 from corelic.media import Picture
 
-MSE_UNIT = 255.0**2  # λ counts MSE in 8-bit steps, as the literature does
 CHOICE_BYTES = 1
 
 

@@ -26,7 +26,7 @@ from corelic.attacks.defences.learning import (
     decoded,
     detail,
     fit,
-    silent,
+    zero_initialised,
 )
 from corelic.attacks.defences.shifts import resampled
 from corelic.attacks.victim import Victim
@@ -48,12 +48,14 @@ class IradNet(nn.Module):
         )
         # An MLP of every pixel on its own: features, and how far beside it is read.
         self.correct = nn.Sequential(
-            nn.Conv2d(channels + 2, channels, 1), nn.ReLU(), silent(nn.Conv2d(channels, 3, 1))
+            nn.Conv2d(channels + 2, channels, 1),
+            nn.ReLU(),
+            zero_initialised(nn.Conv2d(channels, 3, 1)),
         )
         self.aim = nn.Sequential(
             nn.Conv2d(3, channels, 3, padding=1),
             nn.ReLU(),
-            silent(nn.Conv2d(channels, 2, 3, padding=1)),
+            zero_initialised(nn.Conv2d(channels, 2, 3, padding=1)),
         )
 
     def shifts(self, x: Tensor) -> Tensor:

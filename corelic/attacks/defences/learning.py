@@ -48,7 +48,7 @@ class Pairs:
         return Pairs(self.clean[chosen], self.attacked[chosen])
 
 
-def silent(layer: nn.Conv2d) -> nn.Conv2d:
+def zero_initialised(layer: nn.Conv2d) -> nn.Conv2d:
     """Its output is zero until it is trained, so that a correction starts as none."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

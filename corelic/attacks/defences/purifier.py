@@ -29,7 +29,7 @@ from corelic.attacks.defences.learning import (
     decoded,
     detail,
     fit,
-    silent,
+    zero_initialised,
 )
 from corelic.attacks.victim import Victim
 
@@ -49,7 +49,7 @@ class PurifierNet(nn.Module):
         for inputs, outputs in pairwise(widths):
             body += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
         self.body = nn.Sequential(*body)
-        self.leave = silent(nn.Conv2d(channels, 3, 3, padding=1))
+        self.leave = zero_initialised(nn.Conv2d(channels, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         estimate: Tensor = self.leave(self.body(detail(x))) / DETAIL_GAIN

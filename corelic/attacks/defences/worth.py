@@ -33,7 +33,7 @@ def lambda_of_victim(victim: Victim, clean: Sequence[Picture]) -> float:
         victim = victim.victim
     if isinstance(victim, LearnedVictim):
         quality = torch.tensor([victim.quality])
-        return float(lambda_of(victim.codec.codec.spec, quality).item())
+        return float(lambda_of(victim.codec.spec, quality).item())
     if not isinstance(victim, ClassicalVictim):
         raise AttackError(victim.title, "has no λ; give one, as in TwoWay(lambda_=0.01)")
     if not clean:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corelic.attacks.evaluation.damage import Damage, Row
-from corelic.jobs import atomic_write
+from corelic.disk import atomic_write
 
 # Derived, written for whoever reads the file without this package.
 MEANS = (

@@ -15,10 +15,9 @@ from typing import Literal
 from torch import Tensor
 
 from corelic.codecs.base import Reconstruction
+from corelic.codecs.rate import MSE_UNIT
 
 Part = Literal["pixels", "levels"]  # of a clip: where they are, and how bright
-
-LEVELS_SQUARED = 255.0**2  # MSE is counted in 8-bit steps, as PSNR and λ have it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,4 +59,4 @@ class Objective(ABC):
 
 def mse(a: Tensor, b: Tensor) -> Tensor:
     """(T, 3, H, W) each, in [0, 1] -> (T,), in squared 8-bit steps."""
-    return (a - b).square().mean(dim=(1, 2, 3)) * LEVELS_SQUARED
+    return (a - b).square().mean(dim=(1, 2, 3)) * MSE_UNIT

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from corelic.attacks.objectives.base import LEVELS_SQUARED, Objective, Scene
+from corelic.attacks.objectives.base import Objective, Scene
+from corelic.codecs.rate import MSE_UNIT
 
 TINY = 1e-6  # squared 8-bit steps: a root's gradient at zero is infinite
 
@@ -27,4 +28,4 @@ class Frobenius(Objective):
 
     def __call__(self, scene: Scene) -> Tensor:
         change = scene.reconstruction.x_hat - scene.reference.x_hat
-        return (change.square().sum(dim=(1, 2, 3)) * LEVELS_SQUARED + TINY).sqrt()
+        return (change.square().sum(dim=(1, 2, 3)) * MSE_UNIT + TINY).sqrt()

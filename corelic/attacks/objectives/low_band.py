@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from corelic.attacks.bands import CUTOFF, low_band
-from corelic.attacks.objectives.base import LEVELS_SQUARED, Objective, Part, Scene
+from corelic.attacks.objectives.base import Objective, Part, Scene
+from corelic.codecs.rate import MSE_UNIT
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,4 @@ class LowBandPenalty(Objective):
 
     def __call__(self, scene: Scene) -> Tensor:
         low = low_band(scene.attacked - scene.clean, self.cutoff)
-        return self.inner(scene) - self.weight * LEVELS_SQUARED * low.square().mean(dim=(1, 2, 3))
+        return self.inner(scene) - self.weight * MSE_UNIT * low.square().mean(dim=(1, 2, 3))

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from corelic.attacks.attack import Climbing, Run
+from corelic.attacks.attack import GradientAttack, Run
 from corelic.attacks.probe import modified
 
 DECAY, DECAYS = 0.33, 3
 
 
 @dataclass(frozen=True)
-class Adam(Climbing):
+class Adam(GradientAttack):
     """learning_rate  of the first quarter, in pixel units."""
 
     steps: int = 100

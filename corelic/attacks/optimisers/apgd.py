@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from corelic.attacks.attack import Climbing, Run
+from corelic.attacks.attack import GradientAttack, Run
 from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
 
@@ -34,7 +34,7 @@ def checkpoints(steps: int) -> set[int]:
 
 
 @dataclass(frozen=True)
-class APGD(Climbing):
+class APGD(GradientAttack):
     """Returns the best clip met, not the last."""
 
     steps: int = 100

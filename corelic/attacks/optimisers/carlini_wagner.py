@@ -15,10 +15,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from corelic.attacks.attack import Climbing, Run
+from corelic.attacks.attack import GradientAttack, Run
 from corelic.attacks.objectives.base import mse
 from corelic.attacks.pixels import wide
 from corelic.attacks.probe import modified
+from corelic.codecs.rate import MSE_UNIT
 
 TINY = 1e-5  # black and white are infinitely far away in w
 MORE = 10.0  # times c, while no c is known that reaches the goal
@@ -26,7 +27,7 @@ SPARE = 0.02  # of the way to the goal, on top of it: rounding takes some away a
 
 
 @dataclass(frozen=True)
-class CarliniWagner(Climbing):
+class CarliniWagner(GradientAttack):
     """goal           to reach, in the objective's own unit
     steps          of each search
     searches       with a new c each
@@ -72,7 +73,7 @@ class CarliniWagner(Climbing):
                 nearest = torch.where(wide(higher), x, nearest)
                 top = answer.score.where(higher, top)
                 reached |= there
-                pull = 2 * (x - clean) * (255.0**2 / clean[0].numel())
+                pull = 2 * (x - clean) * (MSE_UNIT / clean[0].numel())
                 push = answer.gradient * wide(weight * ~there)
                 w.grad = (pull - push) * 2 * x * (1 - x)
                 adam.step()

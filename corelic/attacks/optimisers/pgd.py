@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from corelic.attacks.attack import Climbing, Run
+from corelic.attacks.attack import GradientAttack, Run
 from corelic.attacks.constraints.base import Constraint
 from corelic.attacks.modifiers.base import Modifier
 from corelic.attacks.objectives.base import Objective
@@ -29,7 +29,7 @@ WIDE = 1.25  # of FGSM's one stride, in radii (Wong, Rice & Kolter, ICLR 2020, a
 
 
 @dataclass(frozen=True)
-class PGD(Climbing):
+class PGD(GradientAttack):
     """steps         passes, if no modifier needs more
     stride        of a step, in the constraint's norm; None: half a radius
     random_start  anywhere in the set; else at the clean clip, or at most a level beside it, for

@@ -186,7 +186,7 @@ class AcrossPicture(nn.Module):
         self.gelu = GridGelu()
         self.offset = GridConv2d(channels, 2, gain=0.1)
         self.sample = GridSampling()
-        self.attention = GridAttention(channels, channels, heads, channels)
+        self.attention = GridAttention(channels, heads)
         self.leave = GridConv2d(channels, out_channels, KERNEL)
         self.mix = GridConv2d(channels, out_channels, gain=0.1)
         self.spread = GridConv2d(out_channels, out_channels, 3, groups=out_channels)

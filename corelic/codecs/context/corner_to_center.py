@@ -168,7 +168,7 @@ class Layer(nn.Module):
         super().__init__()
         self.window = window
         self.norm = GridLayerNorm(width)
-        self.attention = GridAttention(width, width, heads, width)
+        self.attention = GridAttention(width, heads)
         self.offsets = GridLinear((4 * window - 1) ** 2, heads)
         self.mlp_norm = GridLayerNorm(width)
         self.expand, self.gelu = GridLinear(width, 2 * width), GridGelu()
@@ -235,7 +235,7 @@ class Summary(nn.Module):
         super().__init__()
         self.queries, self.tokens, self.blocks = GridMean(), GridMean(), GridMean()
         self.norm = GridLayerNorm(width)
-        self.attention = GridAttention(width, width, heads, width)
+        self.attention = GridAttention(width, heads)
         nn.init.zeros_(self.attention.join.weight)
 
     def forward(self, x: Tensor, memory: Tensor, weight: GridTable) -> Tensor:

@@ -102,7 +102,7 @@ def keep_size(layer: nn.Conv2d | nn.ConvTranspose2d, fan_in: float) -> None:
     nn.init.zeros_(layer.bias)
 
 
-def silence(body: Chain) -> Chain:
+def zero_last(body: Chain) -> Chain:
     """The same chain, whose last layer starts as zero."""
     last = body[-1]
     assert isinstance(last, Convolution | Transposed | Subpixel)
@@ -119,7 +119,7 @@ class PyramidAnalysis(nn.Module):
         """body: (N, 3, H, W) -> (N, M, H/16, W/16)."""
         super().__init__()
         self.linear = Pointwise(3 * STRIDE**2, latent_channels)
-        self.body = silence(body)
+        self.body = zero_last(body)
         self.register_buffer("scale", torch.ones(latent_channels))
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class PyramidSynthesis(nn.Module):
         # Coarsely quantised latents are mostly noise where they are small: a linear decoder
         # trusts them less, channel by channel.
         self.strength = RateTable(torch.ones(latent_channels))
-        self.body = silence(body)
+        self.body = zero_last(body)
         self.register_buffer("scale", torch.ones(latent_channels))
 
     def forward(self, y_hat: Tensor, quality: Tensor) -> Tensor:
