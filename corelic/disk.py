@@ -107,10 +107,13 @@ def _rename(temporary: Path, target: Path, *, overwrite: bool) -> None:
         return
     try:
         os.link(temporary, target)  # unlike a rename it fails, in one step, where a file exists
+    except FileExistsError:
+        raise
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL))  # no hard links here: claim the name
+        # No links here, for which systems have many words; another obstacle is met again below.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL))  # claims the name
         try:
             os.replace(temporary, target)
         except BaseException:

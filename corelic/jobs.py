@@ -10,6 +10,7 @@ reads and writes one file, `corelic.console` shows it.
 
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
@@ -53,6 +54,13 @@ class Job:
         if sys.stdin is None:
             raise PictureError(self.name, "there is none; name a file")
         return sys.stdin.buffer.read()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the result goes to no file: then standard output may hold it, by another name."""
+        return self.output == STREAM or (
+            os.path.exists(self.output) and not os.path.isfile(self.output)
+        )
 
     def check(self) -> None:
         """What would make `write` fail is said before the work, not after it."""
@@ -150,6 +158,8 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
     taken: dict[str, Job] = {}
     for job in jobs:
         key = os.path.realpath(job.output) if job.output != STREAM else "-"
+        if sys.platform in ("darwin", "win32"):  # their disks ignore case
+            key = unicodedata.normalize("NFC", key).casefold()
         if key in taken:
             reason = f"both {taken[key].name} and {job.name} would go there; give each its own -o"
             raise OutputError(str(job.output), reason)
@@ -253,7 +263,12 @@ def _attempts(
 def _attempt(work: Callable[[Job], Result], numbered: _Numbered) -> Result:
     _, job = numbered
     job.check()
-    return work(job)
+    try:
+        return work(job)
+    except CorelicError:  # of which some are MemoryErrors, and say what they lack it for
+        raise
+    except MemoryError as error:
+        raise PictureError(job.name, "needs more memory than there is") from error
 
 
 def _useful(processes: int, jobs: Sequence[Job]) -> int:

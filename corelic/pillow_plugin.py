@@ -7,6 +7,7 @@ Pillow's other writers for metadata: icc_profile, exif, xmp, each None to leave 
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from inspect import signature
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT, EXTENSION, MIME_TYPE = "CLC", ".clc", "image/x-clc"
 EXIF_PREFIX = b"Exif\0\0"
+PILLOWS_LIMIT = 2**30 // 4 // 3  # where nobody has set one
 _INFO_KEYS = {ChunkType.ICC: "icc_profile", ChunkType.EXIF: "exif", ChunkType.XMP: "xmp"}
 
 
@@ -47,7 +49,7 @@ class ClcImageFile(ImageFile.ImageFile):
             import corelic
 
             self._file.seek(0)
-            image = corelic.decode(self._file.read())
+            image = corelic.decode(self._file.read(), max_pixels=_max_pixels())
             self.im, self._decoded = image.im, True
             if self._exclusive_fp:
                 self._file.close()
@@ -61,7 +63,7 @@ class ClcImageFile(ImageFile.ImageFile):
         import corelic
 
         self._file.seek(0)
-        return corelic.decode_picture(self._file.read())
+        return corelic.decode_picture(self._file.read(), max_pixels=_max_pixels())
 
     @property
     def _file(self) -> BinaryIO:
@@ -78,6 +80,15 @@ def register() -> None:
 
 def _accept(prefix: bytes) -> bool:
     return prefix.startswith(container.SIGNATURE[: container.VERSION_AT])
+
+
+def _max_pixels() -> int:
+    """What Pillow has opened is decoded: as much as somebody has told it, or else our limit."""
+    if Image.MAX_IMAGE_PIXELS is None:
+        return sys.maxsize
+    told = Image.MAX_IMAGE_PIXELS != PILLOWS_LIMIT
+    # Pillow refuses what is larger than twice its limit.
+    return max(container.MAX_PIXELS, 2 * Image.MAX_IMAGE_PIXELS if told else 0)
 
 
 def _mode(colour: Colour, types: tuple[int, ...]) -> str:

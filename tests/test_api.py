@@ -150,7 +150,7 @@ def test_only_a_limit_that_somebody_set_in_pillow_is_heeded(
 ) -> None:
     path = tmp_path / "large.png"
     Image.new("RGB", (30, 30)).save(path)
-    monkeypatch.setattr(reading, "_PILLOWS_LIMIT", 100)
+    monkeypatch.setattr(reading, "PILLOWS_LIMIT", 100)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert corelic.decode(corelic.encode(path, codec=TINY), codec=TINY).size == (30, 30)
     assert corelic.decode(path.read_bytes()).size == (30, 30)

@@ -77,6 +77,14 @@ def test_several_inputs_need_a_folder() -> None:
         outputs(make("a.png", "b.png"), Path("c.clc"))
 
 
+def test_a_disk_that_ignores_case_has_one_of_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = make("X.png", "x.jpg")
+    assert len(plan(sources, None, suffix=".clc", overwrite=True)) == 2
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(OutputError, match="would go there"):
+        plan(sources, None, suffix=".clc", overwrite=True)
+
+
 def test_standard_input_has_no_name_in_a_folder() -> None:
     with pytest.raises(OutputError, match="no name"):
         outputs([STREAM], Path("."))
@@ -111,6 +119,17 @@ def test_a_bad_file_does_not_stop_the_others(capsys: pytest.CaptureFixture[str])
     with pytest.raises(jobs.JobsFailedError, match=r"^1 of 3 files failed: b\.png$") as caught:
         outcome.raise_failures()
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_too_little_memory_for_one_file_does_not_stop_the_others() -> None:
+    def work(job: Job) -> str:
+        if job.name == "b.png":
+            raise MemoryError
+        return job.name
+
+    outcome = run(plan(make("a.png", "b.png", "c.png"), None, suffix=".clc", overwrite=False), work)
+    assert outcome.results == ("a.png", "c.png")
+    assert "more memory than there is" in str(outcome.failures[0])
 
 
 def test_one_failure_alone_is_its_own_message(capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,8 +238,12 @@ def test_a_file_that_appears_meanwhile_is_safe(
     assert os.listdir() == ["a.clc"]
 
 
-def test_a_disk_without_hard_links_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", links_refused)
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL, errno.EACCES])
+def test_a_disk_without_hard_links_will_do(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
     atomic_write(Path("a.clc"), b"data")
     assert Path("a.clc").read_bytes() == b"data"
     assert os.listdir() == ["a.clc"]

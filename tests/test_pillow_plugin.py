@@ -13,6 +13,7 @@ import corelic
 from corelic import pillow_plugin
 from corelic.codecs import store
 from corelic.errors import BadFileError, CorelicError
+from corelic.media import reading
 from tests.tiny import GOLDEN, TINY_WEIGHTS
 
 STREAMS = sorted(GOLDEN.glob("format-*/*.clc"))
@@ -47,7 +48,7 @@ def test_only_the_header_is_read_until_pixels_are_asked_for(
     data = corelic.encode(photo, codec=TINY)
     decoded = []
     real = corelic.decode
-    monkeypatch.setattr(corelic, "decode", lambda data: decoded.append(1) or real(data))
+    monkeypatch.setattr(corelic, "decode", lambda data, **_: decoded.append(1) or real(data))
     with Image.open(BytesIO(data[:100])) as beginning:
         assert (beginning.mode, beginning.size) == ("RGB", photo.size)
         with pytest.raises(BadFileError, match="get it again"):
@@ -117,3 +118,27 @@ def test_registering_imports_no_torch() -> None:
 def test_only_our_files_are_ours() -> None:
     assert not pillow_plugin._accept(b"\x89PNG\r\n\x1a\n")
     assert pillow_plugin._accept(b"\x89CLC\r\n\x01\n")
+
+
+@pytest.mark.parametrize(
+    ("told", "allowed"),
+    [
+        (pillow_plugin.PILLOWS_LIMIT, corelic.MAX_PIXELS),
+        (10, corelic.MAX_PIXELS),  # what is larger, Pillow does not open
+        (10**9, 2 * 10**9),
+        (None, sys.maxsize),
+    ],
+)
+def test_what_pillow_is_told_to_open_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, told: int | None, allowed: int
+) -> None:
+    seen = []
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", told)
+    monkeypatch.setattr(corelic, "decode_picture", lambda data, max_pixels: seen.append(max_pixels))
+    with open(STREAMS[0], "rb") as file:
+        pillow_plugin.ClcImageFile(file).decode_picture()
+    assert seen == [allowed]
+
+
+def test_pillows_limit_is_pillows() -> None:
+    assert Image.MAX_IMAGE_PIXELS == pillow_plugin.PILLOWS_LIMIT == reading.PILLOWS_LIMIT

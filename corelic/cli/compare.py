@@ -7,15 +7,17 @@ from typing import Annotated
 import numpy as np
 from typer import Argument
 
+import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
+from corelic.disk import read_file
 from corelic.errors import PictureError
-from corelic.media import read_picture
 
 
 def compare(
     reference: Annotated[Path, Argument(help="The original picture.")],
     distorted: Annotated[Path, Argument(help="What became of it.")],
+    max_pixels: options.MaxPixels = corelic.MAX_PIXELS,
     as_json: options.Json = False,
 ) -> None:
     """Measure how far one picture is from another: PSNR and MS-SSIM, over 8-bit samples.
@@ -28,9 +30,13 @@ def compare(
       corelic compare photo.png decoded.png
       corelic compare photo.png decoded.png --json
     """
+    from corelic.codecs.within import read_within
     from corelic.eval.metrics import ms_ssim, psnr_db
 
-    one, other = (read_picture(path).in_8_bits() for path in (reference, distorted))
+    one, other = (
+        read_within(read_file(path), str(path), max_pixels=max_pixels).in_8_bits()
+        for path in (reference, distorted)
+    )
     if one.pixels.shape != other.pixels.shape:
         raise PictureError(
             str(distorted),

@@ -1,20 +1,21 @@
 """corelic decode"""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
-from typer import Argument, BadParameter, Option
+from typer import Argument, Option
 
 import corelic
 from corelic.cli import options
 from corelic.cli.folders import run_tree
-from corelic.cli.show import print_json
+from corelic.cli.show import check_json, print_results
 from corelic.console import printable
-from corelic.jobs import STREAM, Job, plan, report, run
+from corelic.jobs import Job, plan, report, run
 from corelic.media import picture_bytes
+from corelic.media.writing import check_suffix
 from corelic.tree import plan_tree
 
 
@@ -87,15 +88,9 @@ def decode(
         run_tree(tree, work, is_decoded, processes=processes, done="decoded", as_json=as_json)
         return
     jobs = plan(sources, output, suffix=".png", overwrite=overwrite)
-    if as_json and any(job.output == STREAM for job in jobs):
-        raise BadParameter("standard output cannot take both the picture and --json; give -o")
+    check_json(jobs, as_json=as_json)
     outcome = run(jobs, work, processes=processes)
-    if as_json:
-        print_json([asdict(result) for result in outcome.results])
-    else:
-        for result in outcome.results:
-            if result.output != str(STREAM):
-                print(result)
+    print_results(outcome.results, jobs, as_json=as_json)
     outcome.raise_failures()
 
 
@@ -103,6 +98,7 @@ def decode_one(
     job: Job, *, codec: str | None, device: str, max_pixels: int, memory_bytes: int, fast: bool
 ) -> Decoded:
     """On its own, not in `decode`, so that a worker process can be sent it."""
+    check_suffix(job.output)  # before the work, not after it
     start = perf_counter()
     data = job.read()
     picture = corelic.decode_picture(

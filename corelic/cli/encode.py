@@ -1,6 +1,7 @@
 """corelic encode"""
 
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -11,10 +12,10 @@ from typer import Argument, BadParameter, Option
 import corelic
 from corelic.cli import options
 from corelic.cli.folders import run_tree
-from corelic.cli.show import print_json
+from corelic.cli.show import check_json, print_results
 from corelic.codecs.limits import DEFAULT_QUALITY
 from corelic.console import printable
-from corelic.jobs import STREAM, Job, plan, report, run
+from corelic.jobs import Job, plan, report, run
 from corelic.media.outline import picture_suffixes
 from corelic.tree import plan_tree
 
@@ -126,37 +127,59 @@ def encode(
         from corelic.codecs.finished import is_encoded
 
         # Beside their sources, results must not be the sources of the next run.
-        own = {native} if native is not None and output is None else set()
+        beside = output is None or any(is_same(output, source) for source in sources)
+        own = {native} if native is not None and beside else set()
         taken, suffix = picture_suffixes() - own, native or ".clc"
         tree = plan_tree(sources, output, taken=taken, suffix=suffix, overwrite=overwrite)
         open_image_codec(codec, device)  # one error if it cannot be had, not one for each picture
         is_done = None  # the quality that meets a target is not known beforehand
-        effort = split_effort(codec)[1]  # which a file does not tell
+        name, effort = split_effort(codec)  # a file does not tell the second
         if aims[1:] == (None, None, None) and native is None and not effort:
             at = DEFAULT_QUALITY if quality is None else quality
-            is_done = partial(is_encoded, codec=codec, quality=at, strip=strip)
+            is_done = partial(is_encoded, codec=name, quality=at, strip=strip)
         run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)
         return
+    check_suffix(output, codec, native or ".clc")
     jobs = plan(sources, output, suffix=native or ".clc", overwrite=overwrite)
-    if as_json and any(job.output == STREAM for job in jobs):
-        raise BadParameter("standard output cannot take both the file and --json; give -o a file")
+    check_json(jobs, as_json=as_json)
     outcome = run(jobs, work, processes=processes)
-    if as_json:
-        print_json([asdict(result) for result in outcome.results])
-    else:
-        for result in outcome.results:
-            if result.output != str(STREAM):
-                print(result)
+    print_results(outcome.results, jobs, as_json=as_json)
     outcome.raise_failures()
+
+
+def is_same(output: Path, source: Path) -> bool:
+    return os.path.realpath(output) == os.path.realpath(source)
+
+
+def check_suffix(output: Path | None, codec: str, suffix: str) -> None:
+    """BadParameter for a file whose name would say that it has another format."""
+    if output is None or os.path.isdir(output) or output.suffix.lower() in ("", suffix):
+        return
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    other = known.get(output.suffix.lower())
+    if other is not None and other != known.get(suffix):
+        raise BadParameter(
+            f"{output} would say {other}, and {codec} makes {suffix} files; "
+            f"name one of those, or choose another --codec"
+        )
 
 
 def encode_one(job: Job, **options: Unpack[EncodeOptions]) -> Encoded:
     """On its own, not in `encode`, so that a worker process can be sent it."""
-    from corelic.codecs.api import read_within  # with torch, for which help need not wait
+    from corelic.codecs.within import read_within  # with torch, for which help need not wait
 
     start = perf_counter()
     source = job.read()
-    picture = read_within(source, options["max_pixels"], job.name)
+    picture = read_within(
+        source,
+        job.name,
+        max_pixels=options["max_pixels"],
+        device=options["device"],
+        memory_bytes=options["memory_bytes"],
+        fast=options["fast"],
+    )
     data = corelic.encode(picture, progress=report, **options)
     seconds = perf_counter() - start
     job.write(data)

@@ -2,7 +2,14 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol
+
+from typer import BadParameter
+
+from corelic.jobs import STREAM, Job
 
 Figures = Mapping[str, object]
 
@@ -13,6 +20,32 @@ def print_json(figures: Figures | Sequence[Figures]) -> None:
         print(json.dumps(_finite(figures), indent=2))
     else:
         print(json.dumps([_finite(one) for one in figures], indent=2))
+
+
+class Result(Protocol):
+    """What became of a job, in one line; a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def output(self) -> str: ...
+
+
+def check_json(jobs: Sequence[Job], *, as_json: bool) -> None:
+    """BadParameter where standard output may have to take a result and the figures."""
+    if as_json and any(job.is_stream for job in jobs):
+        raise BadParameter("standard output cannot take both the result and --json; give -o a file")
+
+
+def print_results(results: Sequence[Result], jobs: Sequence[Job], *, as_json: bool) -> None:
+    """A line each; on standard error where standard output may hold a result."""
+    if as_json:
+        print_json([asdict(result) for result in results])
+        return
+    there = sys.stderr if any(job.is_stream for job in jobs) else sys.stdout
+    for result in results:
+        if result.output != str(STREAM):
+            print(result, file=there)
 
 
 def _finite(figures: Figures) -> dict[str, object]:

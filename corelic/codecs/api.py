@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from math import floor, inf
 from pathlib import Path
 from typing import TypedDict
@@ -15,12 +16,13 @@ from corelic.codecs import peers, store
 from corelic.codecs.annealing import split_effort
 from corelic.codecs.base import CodecSpec, ImageCodec
 from corelic.codecs.classical import ClassicalCodec
-from corelic.codecs.files import FileCodec, check_size, device_of, open_codec
+from corelic.codecs.files import FileCodec, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.limits import DEFAULT_QUALITY
+from corelic.codecs.limits import DEFAULT_QUALITY, check_size
 from corelic.codecs.passes import Progress, silent
 from corelic.codecs.registry import list_specs
 from corelic.codecs.targets import encode_to_psnr, encode_to_size
+from corelic.codecs.within import open_within, picture_within, read_within
 from corelic.disk import read_file
 from corelic.entropy import container
 from corelic.errors import (
@@ -30,8 +32,8 @@ from corelic.errors import (
     TargetError,
     UnknownCodecError,
 )
-from corelic.media import Picture, read_picture
-from corelic.media.reading import from_image, load_image, open_image
+from corelic.media import Picture
+from corelic.media.reading import load_image
 
 BPP_MAX = 1e6  # beyond what any file has
 DATA = "the data"  # what errors call bytes without a name
@@ -110,7 +112,9 @@ def encode(
     ]
     if len(given) > 1:
         raise TargetError(" and ".join(given), "they exclude each other; give one")
-    picture = _picture_of(picture, max_pixels)
+    picture = _picture_of(
+        picture, max_pixels=max_pixels, device=device, memory_bytes=memory_bytes, fast=fast
+    )
     if strip:
         picture = picture.stripped()
     peer = peers.find(codec)
@@ -135,18 +139,13 @@ def encode(
     return opened.encode(picture, quality, **limits)
 
 
-def read_within(data: bytes, max_pixels: int, name: str) -> Picture:
-    """As `read_picture`; TooManyPixelsError for a larger one, before its pixels are read."""
-    image = open_image(data, name, any_size=True) if data else None
-    if image is None:
-        return read_picture(data, name=name)  # which says why it is none
-    with image:
-        check_size(*image.size, max_pixels)
-        return from_image(image, name)
-
-
-def _picture_of(given: Source, max_pixels: int) -> Picture:
+def _picture_of(
+    given: Source, *, max_pixels: int, device: str, memory_bytes: int, fast: bool
+) -> Picture:
     """PictureError for what is none, TooManyPixelsError for a larger one."""
+    read = partial(
+        read_within, max_pixels=max_pixels, device=device, memory_bytes=memory_bytes, fast=fast
+    )
     match given:
         case Picture():
             check_size(given.width_px, given.height_px, max_pixels)
@@ -155,9 +154,9 @@ def _picture_of(given: Source, max_pixels: int) -> Picture:
             check_size(*given.size, max_pixels)
             return Picture.from_image(given)
         case str() | Path():
-            return read_within(read_file(Path(given)), max_pixels, str(given))
+            return read(read_file(Path(given)), str(given))
         case bytes() | bytearray() | memoryview():
-            return read_within(bytes(given), max_pixels, DATA)
+            return read(bytes(given), DATA)
     kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
     ours = "a path, the bytes of a file, a PIL.Image or a corelic.media.Picture"
     raise PictureError("the picture", f"is a {kind}; give {ours}")
@@ -205,7 +204,8 @@ def decode(
         return peer.decode(data, max_pixels=max_pixels).to_image()
     image = _classical(data, max_pixels)
     if image is not None:
-        load_image(image, DATA)
+        load_image(image, DATA, any_size=True)
+        check_size(*image.size, max_pixels)
         return image
     return _decoded(data, device, codec, max_pixels, memory_bytes, progress, fast).to_image()
 
@@ -225,7 +225,7 @@ def decode_picture(
         return peer.decode(data, max_pixels=max_pixels)
     image = _classical(data, max_pixels)
     if image is not None:
-        return from_image(image, DATA)
+        return picture_within(image, DATA, max_pixels)
     return _decoded(data, device, codec, max_pixels, memory_bytes, progress, fast)
 
 
@@ -237,10 +237,9 @@ def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
     try:
         container.read_header(data)
     except NotACorelicFileError:
-        image = open_image(data, DATA, any_size=True)
+        image = open_within(data, DATA, max_pixels)
         if image is None:
             raise
-        check_size(*image.size, max_pixels)
         return image
     return None
 
@@ -262,6 +261,9 @@ def _decoded(
         weights = store.by_fingerprint(name, header.fingerprint)
     else:
         weights = store.by_name(split_effort(codec)[0])
+        if weights.fingerprint != header.fingerprint:  # the file knows better, if those are here
+            name = f"{header.codec}-{header.generation}"
+            weights = store.by_fingerprint(name, header.fingerprint)
     return FileCodec(weights, device_of(device), fast=fast).decode(
         content,
         max_pixels=max_pixels,

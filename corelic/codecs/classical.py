@@ -18,8 +18,9 @@ from typing import ClassVar, Literal
 from PIL import Image, features
 
 from corelic.codecs.base import CodecFacts, ImageCodec
-from corelic.codecs.files import check_size, memory_for
+from corelic.codecs.files import memory_for
 from corelic.codecs.jxl_size import jxl_size
+from corelic.codecs.limits import check_size
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import (

@@ -28,7 +28,7 @@ import numpy as np
 from corelic.codecs import colour
 from corelic.codecs.base import CodecFacts
 from corelic.codecs.classical import ClassicalCodec
-from corelic.codecs.files import check_size
+from corelic.codecs.limits import check_size
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.disk import why
 from corelic.entropy.container import MAX_PIXELS

@@ -23,7 +23,7 @@ from corelic.codecs.annealing import ITERATIONS, Annealer, Unrounded, split_effo
 from corelic.codecs.base import CodecFacts, CodecSpec, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
 from corelic.codecs.learned import Latents, pad
-from corelic.codecs.limits import MEMORY_BYTES
+from corelic.codecs.limits import MEMORY_BYTES, check_size
 from corelic.codecs.memory import Costs, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS
@@ -42,7 +42,6 @@ from corelic.errors import (
     PayloadError,
     QualityError,
     SymbolMismatchError,
-    TooManyPixelsError,
 )
 from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
@@ -50,7 +49,6 @@ from corelic.media.hidden import smooth_hidden
 SUFFIX = ".clc"
 SWEEP = tuple(10.0 * step for step in range(11))  # of benchmarks
 DEVICES = ("auto", "cpu", "cuda")
-PADDING_ALLOWED = 2**18  # pixels; 1,000,000 × 1 would be padded to 64 megapixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -364,23 +362,6 @@ def quality_step_of(quality: float) -> int:
     if not 0 <= quality <= QUALITY_MAX:  # false for NaN, too
         raise QualityError(quality)
     return round(quality * QUALITY_STEPS)
-
-
-def check_size(width_px: int, height_px: int, max_pixels: int, pad_multiple_px: int = 1) -> None:
-    """TooManyPixelsError before anything of the picture's size is allocated.
-
-    Counts what padding adds, too, beyond what any but the thinnest pictures need; the error then
-    names the padded size, for that is what has to be processed.
-    """
-    width, height = (round_up(side, pad_multiple_px) for side in (width_px, height_px))
-    padding_allowed = PADDING_ALLOWED if pad_multiple_px > 1 else 0
-    if width * height > max_pixels + padding_allowed:
-        raise TooManyPixelsError(width, height, max_pixels)
-
-
-def round_up(side: int, multiple: int) -> int:
-    """The least multiple that is not below `side`."""
-    return -(-side // multiple) * multiple
 
 
 def colour_of(picture: Picture) -> Colour:

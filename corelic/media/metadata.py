@@ -46,12 +46,11 @@ class Metadata:
 
 def metadata_of(image: Image.Image, turned: bool) -> Metadata:
     """Of an image whose pixels have been loaded; `turned`: its orientation is being applied."""
-    exif, xmp = _exif_of(image), image.info.get("xmp")
-    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    exif, icc, xmp = _exif_of(image), _bytes_of(image, "icc_profile"), _bytes_of(image, "xmp")
     if turned:
         exif = exif and upright_exif(exif)
         xmp = xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    return Metadata(image.info.get("icc_profile") or None, exif or None, xmp or None)
+    return Metadata(icc or None, exif or None, xmp or None)
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -122,6 +121,14 @@ def save_options(image: Image.Image, format: str) -> dict[str, object]:
         exif[ExifTags.Base.XMLPacket] = xmp
         options["exif"] = exif
     return options
+
+
+def _bytes_of(image: Image.Image, key: str) -> bytes | None:
+    """Of `info`, where a TIFF's tag of another type than it should have is a number or a tuple."""
+    value = image.info.get(key)
+    if isinstance(value, str):
+        return value.encode()
+    return value if isinstance(value, bytes) else None
 
 
 def _read_exif(image: Image.Image) -> Image.Exif:

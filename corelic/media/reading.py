@@ -9,17 +9,18 @@ lost with inks is said in a PictureWarning; what would be lost silently is refus
 file should hear of it before its receiver does.
 """
 
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from corelic.disk import read_file
@@ -34,7 +35,9 @@ _WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess w
 # and the layers of a PSD.
 _FIRST_IS_ALL = ("MPO", "PSD")
 _OPENING = threading.Lock()
-_PILLOWS_LIMIT = 2**30 // 4 // 3  # where nobody has set one
+_EAGER = (b"\0\0\1\0", b"icns", b"RIFF")  # how files begin whose plug-ins decode as they open
+_PROFILE_BYTES = 2**26  # of a PNG's profile, unpacked
+PILLOWS_LIMIT = 2**30 // 4 // 3  # where nobody has set one
 
 
 @runtime_checkable
@@ -93,12 +96,13 @@ def open_image(source: bytes | Path, name: str, *, any_size: bool = False) -> Im
     """A file or its bytes, opened but not loaded; None if Pillow knows no such format.
 
     any_size  for who looks at the size before anything is loaded: it may be beyond what Pillow
-              opens, unless somebody has told Pillow how much that is
+              opens, unless somebody has told Pillow how much that is, or Pillow's plug-in for the
+              format decodes as it opens
 
     PictureError for a picture that it knows, and cannot open.
     """
     try:
-        with opening(any_size=any_size):
+        with opening(any_size=any_size and not _decodes_as_it_opens(source)):
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError:
         return None
@@ -106,8 +110,18 @@ def open_image(source: bytes | Path, name: str, *, any_size: bool = False) -> Im
         raise beyond_pillow(name, error) from error
     except CorelicError:  # of a .clc file, through our plug-in
         raise
+    except MemoryError as error:  # of those that decode as they open
+        raise PictureError(name, "needs more memory than there is") from error
     except Exception as error:
         raise _undecodable(name, error) from error
+
+
+def _decodes_as_it_opens(source: bytes | Path) -> bool:
+    if isinstance(source, bytes):
+        return source.startswith(_EAGER)
+    with suppress(OSError), source.open("rb") as file:  # or Pillow says what is wrong with it
+        return file.read(max(map(len, _EAGER))).startswith(_EAGER)
+    return False
 
 
 @contextmanager
@@ -118,19 +132,26 @@ def opening(*, any_size: bool) -> Iterator[None]:
     with _OPENING, warnings.catch_warnings():
         # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        limit = Image.MAX_IMAGE_PIXELS
-        if any_size and limit == _PILLOWS_LIMIT:
+        limit, text_bytes = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        if any_size and limit == PILLOWS_LIMIT:
             Image.MAX_IMAGE_PIXELS = None
+        # Profiles of printers have more than Pillow takes from a PNG, and writes to one.
+        PngImagePlugin.MAX_TEXT_CHUNK = max(text_bytes, _PROFILE_BYTES)
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = limit, text_bytes
 
 
-def load_image(image: Image.Image, name: str) -> None:
-    """Reads its pixels; PictureError if they are damaged."""
+def load_image(image: Image.Image, name: str, *, any_size: bool = False) -> None:
+    """Reads its pixels; PictureError if they are damaged.
+
+    any_size  for who has looked at the size: of TIFFs, Pillow looks again
+    """
+    beyond = any_size and image.width * image.height > (Image.MAX_IMAGE_PIXELS or sys.maxsize)
     try:
-        image.load()
+        with opening(any_size=True) if beyond else nullcontext():
+            image.load()
     except CorelicError:  # of a .clc file, through our plug-in
         raise
     except MemoryError as error:  # of a sound picture as well: nothing says that it is damaged
@@ -139,8 +160,11 @@ def load_image(image: Image.Image, name: str) -> None:
         raise _undecodable(name, error) from error
 
 
-def from_image(image: Image.Image, name: str) -> Picture:
-    """Any image of Pillow's, turned upright; errors and warnings call it `name`."""
+def from_image(image: Image.Image, name: str, *, any_size: bool = False) -> Picture:
+    """Any image of Pillow's, turned upright; errors and warnings call it `name`.
+
+    any_size  as for `load_image`
+    """
     try:
         # Which looks through all of some files, and so may find them damaged.
         several = getattr(image, "is_animated", False)
@@ -154,7 +178,7 @@ def from_image(image: Image.Image, name: str) -> Picture:
         orientation = orientation_of(image)  # of the file; a TIFF turns as it is loaded
         if deep is not None:
             deep = turn(deep, orientation)
-        load_image(image, name)
+        load_image(image, name, any_size=any_size)
         turned, orientation = orientation != UPRIGHT, orientation_of(image)
         if deep is None:
             planes = _planes(image, name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from corelic.disk import atomic_write
-from corelic.errors import OutputError
+from corelic.errors import OutOfMemoryError, OutputError
 from corelic.media.deep import deep_png
 from corelic.media.metadata import save_options
 from corelic.media.picture import Picture
@@ -41,6 +41,8 @@ def image_bytes(image: Image.Image, path: Path) -> bytes:
         if format == "PPM" and image.mode in ("LA", "RGBA"):
             raise OSError("it has no alpha")  # Pillow would leave it out, and not say so
         return _saved(image, format)
+    except MemoryError as error:
+        raise OutOfMemoryError(*image.size) from error
     except Exception as error:  # as when reading: each plug-in has its own way to refuse
         if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
             opaque = image.convert(image.mode[:-1])  # an alpha that says nothing is no obstacle
@@ -56,6 +58,11 @@ def png_bytes(image: Image.Image) -> bytes:
 def write_image(image: Image.Image, path: Path, *, overwrite: bool = False) -> None:
     """All of the file or none of it, in the format that its suffix names."""
     atomic_write(path, image_bytes(image, path), overwrite=overwrite)
+
+
+def check_suffix(path: Path) -> None:
+    """OutputError where it names no format that Pillow writes."""
+    _format_of(path)
 
 
 def _format_of(path: Path) -> str:

@@ -88,3 +88,9 @@ def test_alpha_has_a_figure_of_its_own(corelic: Program, photo: Image.Image) -> 
     both = json.loads(corelic("compare", "photo.png", "half.png", "--json").stdout)
     assert both["alpha_psnr_db"] == pytest.approx(20 * np.log10(255 / 127))
     assert b"alpha" not in corelic("compare", "photo.png", "photo.png").stdout
+
+
+def test_the_limit_is_the_callers(corelic: Program) -> None:
+    ran = corelic("compare", "photo.png", "photo.png", "--max-pixels", "10")
+    assert ran.exit_code == 1
+    assert "--max-pixels" in ran.stderr

@@ -121,3 +121,18 @@ def test_other_formats_are_converted(corelic: Program, photo: Image.Image) -> No
     with Image.open("converted.png") as image:
         assert np.array_equal(np.asarray(image), np.asarray(photo))
         assert image.info["icc_profile"] == b"a profile"
+
+
+def test_a_suffix_of_no_format_is_found_before_the_work(corelic: Program) -> None:
+    Path("bad.clc").write_bytes(b"no picture")
+    ran = corelic("decode", "bad.clc", "-o", "out.jpgg")
+    assert ran.exit_code == 1
+    assert ".jpgg" in ran.stderr
+
+
+def test_a_file_knows_its_weights_better_than_its_reader(corelic: Program, encoded: bytes) -> None:
+    Path("other.clc").write_bytes(encoded)
+    ran = corelic("decode", "other.clc", "--codec", "swift-1")
+    assert ran.exit_code == 0, ran.stderr
+    corelic("decode", "other.clc", "-o", "plain.png")
+    assert Path("plain.png").read_bytes() == Path("other.png").read_bytes()

@@ -289,3 +289,27 @@ def test_fast_reaches_both_networks(corelic: Program, monkeypatch: pytest.Monkey
     assert len(asked) == 1  # analysis
     assert corelic("decode", "photo.clc", "--fast", "-o", "decoded.png").exit_code == 0
     assert len(asked) == 2  # synthesis
+
+
+def test_the_limits_of_a_run_hold_for_clc_files_as_sources(corelic: Program) -> None:
+    corelic("encode", "photo.png")
+    for limit in (("--max-pixels", "10"), ("--memory", "1KB")):
+        ran = corelic("encode", "photo.clc", "--codec", "webp", *limit)
+        assert ran.exit_code == 1
+        assert limit[0] in ran.stderr
+    assert corelic("encode", "photo.clc", "--codec", "webp").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"), [("swift", "small.jpg"), ("jpeg", "small.avif"), ("avif", "small.clc")]
+)
+def test_a_file_is_not_named_as_another_format(corelic: Program, codec: str, name: str) -> None:
+    ran = corelic("encode", "photo.png", "--codec", codec, "-o", name)
+    assert ran.exit_code == 2
+    assert "--codec" in ran.stderr
+    assert not Path(name).exists()
+
+
+@pytest.mark.parametrize("name", ["small.jpeg", "small.JPG", "small", "small.dat"])
+def test_a_file_may_have_any_other_name(corelic: Program, name: str) -> None:
+    assert corelic("encode", "photo.png", "--codec", "jpeg", "-o", name).exit_code == 0

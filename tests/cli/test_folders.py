@@ -343,9 +343,12 @@ def test_an_interrupted_run_goes_on(corelic: Program, photo: Image.Image) -> Non
     assert len(files("out")) == 40
 
 
-def test_results_of_a_classical_codec_are_no_sources_of_the_next_run(corelic: Program) -> None:
+@pytest.mark.parametrize("output", [(), ("-o", ".")])
+def test_results_of_a_classical_codec_are_no_sources_of_the_next_run(
+    corelic: Program, output: tuple[str, ...]
+) -> None:
     for _ in range(2):
-        ran = corelic("encode", "-r", ".", "--codec", "webp", "--overwrite")
+        ran = corelic("encode", "-r", ".", *output, "--codec", "webp", "--overwrite")
         assert ran.exit_code == 0, ran.stderr
     assert sorted(path.name for path in Path().iterdir()) == ["photo.png", "photo.webp"]
 
@@ -364,6 +367,14 @@ def test_finished_pictures_beyond_pillows_limit_are_skipped(
     command = ("encode", "-r", ".", "--codec", str(TINY_WEIGHTS), "--device", "cpu")
     assert corelic(*command).exit_code == 0
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    monkeypatch.setattr(reading, "_PILLOWS_LIMIT", 100)
+    monkeypatch.setattr(reading, "PILLOWS_LIMIT", 100)
     ran = corelic(*command)
     assert ran.exit_code == 0, ran.stderr
+
+
+def test_an_effort_of_0_is_none(corelic: Program) -> None:
+    command = ("encode", "-r", ".", "--codec", f"{TINY_WEIGHTS}:effort=0", "--device", "cpu")
+    for _ in range(2):
+        ran = corelic(*command)
+        assert ran.exit_code == 0, ran.stderr
+    assert "1 skipped" in ran.stdout.decode()

@@ -125,3 +125,22 @@ def test_streams_of_any_kind(corelic: Program, command: str, exit_code: int, sai
     assert ran.returncode == exit_code, ran.stderr
     assert said in ran.stdout + ran.stderr
     assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="redirections are a Unix shell's")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "corelic encode photo.png --codec jpeg -o /dev/stdout | cat > out.jpg",
+        "corelic encode - other.png --codec jpeg < photo.png > out.jpg",
+    ],
+)
+def test_nothing_but_the_file_goes_to_standard_output(corelic: Program, command: str) -> None:
+    corelic("encode", "photo.png", "--codec", "jpeg")
+    Path("other.png").write_bytes(Path("photo.png").read_bytes())
+    ran = run_by_shell(command)
+    assert ran.returncode == 0, ran.stderr
+    assert Path("out.jpg").read_bytes() == Path("photo.jpg").read_bytes()
+    assert b"bytes" in ran.stderr  # the line for people
+    with_json = command.replace("encode", "encode --json")
+    assert run_by_shell(f"set -o pipefail; {with_json}").returncode == 2

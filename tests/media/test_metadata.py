@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from corelic.media import Picture, read_picture
 from corelic.media.metadata import bare_exif, turn, upright_exif
@@ -145,3 +146,14 @@ def test_stripping_leaves_the_picture(photo: Image.Image) -> None:
     stripped = picture.stripped()
     assert (stripped.icc, stripped.exif, stripped.xmp) == (None, None, None)
     assert stripped.pixels is picture.pixels
+
+
+@pytest.mark.parametrize(("tag", "key"), [(34675, "icc"), (700, "xmp")])
+def test_a_tag_of_another_type_is_left_out(tag: int, key: str) -> None:
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[tag] = 4  # LONG, where bytes should be
+    tags[tag] = 5
+    data = file_bytes(Image.new("L", (3, 2)), "TIFF", tiffinfo=tags)
+    with Image.open(BytesIO(data)) as image:
+        assert tag in image.tag_v2
+    assert getattr(read_picture(data), key) is None

@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
 from corelic import media
+from corelic.codecs import within
+from corelic.codecs.within import read_within
 from corelic.errors import (
     CorelicError,
     OutOfMemoryError,
     OutputError,
     PictureError,
     PictureWarning,
+    TooManyPixelsError,
 )
 from corelic.media import Picture, deep, reading
 from tests.media.files import deep_png, deep_sgi, file_bytes, grey_tiff
@@ -433,3 +436,42 @@ def test_alpha_is_not_left_out_in_silence(tmp_path: Path, photo: Image.Image) ->
     seen.putalpha(128)
     with pytest.raises(OutputError, match="alpha"):
         media.write_image(seen, tmp_path / "seen.ppm")
+
+
+def test_a_profile_larger_than_pillow_reads_is_kept() -> None:
+    profile = bytes(range(256)) * 5_000
+    data = file_bytes(Image.new("RGB", (3, 2)), icc_profile=profile)
+    assert media.read_picture(data).icc == profile
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's own limit, so low that small pictures are beyond it."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(reading, "PILLOWS_LIMIT", 100)
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("format", ["TIFF", "PNG"])
+def test_what_is_within_our_limit_is_read(format: str) -> None:
+    data = file_bytes(Image.new("L", (60, 60)), format)
+    assert read_within(data, "it", max_pixels=3600).pixels.shape == (60, 60)
+    with pytest.raises(TooManyPixelsError):
+        read_within(data, "it", max_pixels=3599)
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("format", ["ICO", "WEBP"])
+def test_what_decodes_as_it_opens_is_refused_before_it_does(format: str) -> None:
+    data = file_bytes(Image.new("RGB", (64, 64)), format)
+    with pytest.raises(PictureError, match="enormous"):
+        read_within(data, "it", max_pixels=10**9)
+
+
+def test_the_size_of_a_jpeg_xl_file_is_known_before_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(within, "jxl_size", lambda data: (10**5, 10**5))
+    monkeypatch.setattr(within, "open_image", None)
+    with pytest.raises(TooManyPixelsError):
+        read_within(b"\xff\x0a" + bytes(20), "it", max_pixels=10**8)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from corelic import media
-from corelic.errors import OutputError
+from corelic.errors import OutOfMemoryError, OutputError
 from corelic.media import Picture, picture_bytes, read_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -120,3 +120,12 @@ def test_an_unknown_suffix_is_refused(photo: Image.Image, tmp_path: Path, name: 
     with pytest.raises(OutputError, match=r"try \.png"):
         media.write_image(photo, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OutOfMemoryError):
+        picture_bytes(Picture(random((2, 2), np.uint8)), Path("a.png"))
