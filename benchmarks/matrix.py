@@ -35,7 +35,7 @@ from corelic.training.recipe import Precision
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "context-models.md"
-BEGIN, END = "<!-- measured: python benchmarks/matrix.py -->", "<!-- end of measured -->"
+BEGIN, END = "<!-- measured: python benchmarks/matrix.py", "<!-- end of measured -->"
 FIXED = (  # options that all rows must share
     *("channels", "transform_steps", "steps", "batch", "crop", "cached", "learning_rate"),
     *("precision", "data", "pictures", "limit", "centre"),
@@ -115,6 +115,13 @@ def keep_to(options: dict[str, str], work: Path) -> str | None:
     return f"{work} holds a run with {was}; give that, or another --work"
 
 
+def asked(options: dict[str, str]) -> str:
+    """A run's options, but for places, and for transforms and contexts, which its rows show."""
+    names = [name for name in FIXED if name not in ("data", "pictures")] + ["seeds", "frozen"]
+    given = ((f"--{name.replace('_', '-')}", options[name]) for name in names)
+    return " ".join(f"{name} {value}" for name, value in given if value != "None")
+
+
 def main() -> int:
     given = arguments()
     options = {name: str(value) for name, value in vars(given).items()}
@@ -136,7 +143,8 @@ def main() -> int:
     print(f"{lines}\n\nall figures: {given.out}")
     if given.page:
         before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{lines}\n{END}{rest.partition(END)[2]}")
+        mark = f"{BEGIN} {asked(options)} -->"
+        PAGE.write_text(f"{before}{mark}\n{lines}\n{END}{rest.partition(END)[2]}")
     return 0
 
 

@@ -11,6 +11,7 @@ that the run has not are taken from an earlier one; each one's times stay ratios
 
 import argparse
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -98,6 +99,25 @@ def time_table(runs: Sequence[Results], shown: Results) -> Iterable[str]:
         yield f"| {facts.title}{star} | {' | '.join(ratios)} | {memory} |"
 
 
+def times_from(runs: Sequence[Results], shown: Results) -> Iterable[str]:
+    """A line for each run that `time_table` takes times from: whose, where, and the unit there."""
+    left = [facts.name for facts in shown.run.codecs]
+    for run in runs:
+        costs, machine = costs_of(run), run.run.machine
+        own = [name for name in left if name in costs]
+        left = [name for name in left if name not in costs]
+        if own:
+            reference = costs[REFERENCE]
+            unit = (
+                f"{REFERENCE} takes {reference.encode_s:.3f} s per megapixel to encode and "
+                f"{reference.decode_s:.3f} s to decode"
+                if reference.encode_s and reference.decode_s
+                else "times were not measured"
+            )
+            names = ", ".join(f"`{name}`" for name in own)
+            yield f"- {names}: {machine['cpu']}, {machine['cores']} cores; {unit}"
+
+
 def costs_of(run: Results) -> dict[str, Cost]:
     return {cost.codec: cost for cost in run.costs}
 
@@ -135,30 +155,21 @@ def picture(found: Results) -> bytes:
     return plot(curves, "psnr", "svg", title=f"{len(found.run.averaged)} pictures")
 
 
-def page(found: Results, runs: Sequence[Results]) -> str:
-    """found  all that is shown; runs  where the times are from"""
+def page(found: Results, runs: Sequence[Results], command: str) -> str:
+    """found  all that is shown; runs  where the times are from; command  what made the page"""
     run, fresh = found.run, runs[0].run
-    machine = run.machine
     codecs = "\n".join(
         f"- `{facts.name}`: {facts.colour}; {facts.scale}; {facts.version}" for facts in run.codecs
     )
-    reference = next(cost for cost in found.costs if cost.codec == REFERENCE)
-    unit = (
-        f"{REFERENCE} takes {reference.encode_s:.3f} s per megapixel to encode and "
-        f"{reference.decode_s:.3f} s to decode"
-        if reference.encode_s and reference.decode_s
-        else "times were not measured"
-    )
+    machines = "\n".join(times_from(runs, found))
     rates, times = "\n".join(rate_table(found)), "\n".join(time_table(runs, found))
     names = ", ".join(f"`{facts.name}`" for facts in fresh.codecs)
-    apart = (
-        f" The run of {names} is later than that of the rest; times compare loosely between runs."
-        if runs[1:]
-        else ""
-    )
+    apart = f" The run of {names} is later than that of the rest." if runs[1:] else ""
+    loosely = " Ratios of different runs cannot be compared exactly:" if runs[1:] else ""
     return f"""# Benchmarks
 
-Made by `python benchmarks/page.py`; do not edit. What the words mean is in [bench.md](bench.md).
+Made by `{command}`; do not edit.
+What the words mean is in [bench.md](bench.md).
 
 {len(run.averaged)} pictures of Kodak. Rate is that of whole files, PSNR and MS-SSIM are those of
 decoded 8-bit RGB, and each {run.plan.average} counts the same. BD-rate is pchip against
@@ -174,10 +185,11 @@ authors' figures: often without rounding to 8 bits, and each codec at a few rate
 
 ## Time and memory
 
-On {machine["cpu"]}, {machine["cores"]} cores; {unit}. Ratios to that are means over
-{run.plan.sample} pictures at {bench.TIMED_QUALITIES} qualities, each the median of
-{run.plan.rounds} rounds after one to warm up. Memory is that of a whole fresh process, Python
-and libraries included.
+Times are ratios to that of {REFERENCE} in the same run, means over {run.plan.sample} pictures at
+{bench.TIMED_QUALITIES} qualities, each the median of {run.plan.rounds} rounds after one to warm up.
+Memory is that of a whole fresh process, Python and libraries included.{loosely}
+
+{machines}
 
 {times}
 
@@ -189,6 +201,13 @@ Pictures are the same by their SHA-256.{apart}
 
 {codecs}
 """
+
+
+def asked(given: argparse.Namespace) -> str:
+    """The command that makes the page, but for where pictures and results are."""
+    kept = (("--kept", os.path.relpath(folder, ROOT)) for folder in given.kept)
+    words = ("--codecs", given.codecs, *(word for pair in kept for word in pair))
+    return shlex.join(["python", "benchmarks/page.py", *words])
 
 
 def main() -> None:
@@ -218,7 +237,7 @@ def main() -> None:
     runs = [results.read(folder) for folder in (given.results, *given.kept)]
     found = reduce(together, runs)
     atomic_write(given.page.with_name(f"kodak-{PLOT}"), picture(found), overwrite=True)
-    atomic_write(given.page, page(found, runs).encode(), overwrite=True)
+    atomic_write(given.page, page(found, runs, asked(given)).encode(), overwrite=True)
     print(f"{given.page}\n{given.results / 'report' / 'index.html'}")
 
 

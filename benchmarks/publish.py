@@ -18,6 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from corelic.codecs import store
+from corelic.codecs.base import CodecSpec
 from corelic.codecs.registry import find_spec
 from corelic.disk import atomic_write
 from corelic.eval import published
@@ -75,7 +76,8 @@ def kodak_sentence(kodak: dict[str, Any]) -> str:
         f"Kodak, {len({row['picture'] for row in kodak['pictures']})} pictures: bits of complete "
         f"files, PSNR and MS-SSIM of decoded 8-bit RGB, means over pictures. BD-rate (pchip) "
         f"against {found['anchor']} as CompressAI published it: **{found['percent']:+.1f} %** over "
-        f"{found['low_db']:.1f} … {found['high_db']:.1f} dB. `make bench` measures it again."
+        f"{found['low_db']:.1f} … {found['high_db']:.1f} dB. "
+        f"`make bench CODEC={kodak['name']}` measures it again."
     )
 
 
@@ -96,21 +98,34 @@ def speed_table(speed: dict[str, Any], name: str) -> str:
         "",
         f"Seconds per Kodak picture on {speed['machine']['threads']} threads of "
         f"{speed['machine']['cpu']}, both in one process, medians of {speed['rounds']} rounds: "
-        "`python benchmarks/speed.py`.",
+        f"`python benchmarks/speed.py --rounds {speed['rounds']}`, in the environment that its "
+        "first lines describe.",
     ]
     return "\n".join(lines)
 
 
 def readme_section(kodak: dict[str, Any], speed: dict[str, Any], name: str) -> str:
-    parts = rate_distortion_table(kodak), kodak_sentence(kodak), speed_table(speed, name)
-    return "\n\n".join(parts)
+    measured = f"{kodak_sentence(kodak)} {in_words(bd_rate(kodak)['percent'])}"
+    return "\n\n".join((rate_distortion_table(kodak), measured, speed_table(speed, name)))
 
 
-def begun(recipe: dict[str, Any]) -> str:
+def in_words(percent: float) -> str:
+    """What a BD-rate is, for those who have not met one."""
+    more = "more" if percent > 0 else "fewer"
+    return (
+        f"{percent:+.1f} % means {abs(percent):.0f} % {more} bits than VTM, the reference encoder "
+        "of H.266, at equal PSNR ([docs/bench.md](docs/bench.md#what-is-measured))."
+    )
+
+
+def begun(recipe: dict[str, Any], spec: CodecSpec) -> str:
     """Where a training run started."""
     if recipe["start"] is None:
-        return f"`recipes/{recipe['codec']}.yaml`"
-    return f"On from `{recipe['start']}`, whose own training comes on top,"
+        return f"`recipes/{spec.name}.yaml`"
+    start = recipe["start"]
+    if start == spec.name:  # its newest weights, which were those of the generation before
+        start = f"{start}-{spec.generation - 1}"
+    return f"On from `{start}`, whose own training comes on top,"
 
 
 def parsing_sentence(kodak: dict[str, Any]) -> str:
@@ -139,7 +154,7 @@ Codec `{name}`, {weights.codec.parameter_count:,} parameters, {len(data):,} byte
 `{weights.fingerprint.hex()}`, licence {spec.weights_licence}. For photographs of any size, in
 8-bit RGB or grey.
 
-**Training.** {begun(recipe)} on the set `{recipe["data"]}` (photographs; one in 20
+**Training.** {begun(recipe, spec)} on the set `{recipe["data"]}` (photographs; one in 20
 held out; Kodak never seen): {position["step"]:,} steps, {position["crops"]:,} crops,
 {position["pixels"] / 1e6:,.0f} megapixels, {position["elapsed_s"] / 60:.0f} minutes on
 {card["device"]}.

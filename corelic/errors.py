@@ -1,4 +1,4 @@
-"""Every error that corelic raises on purpose, in one tree.
+"""Errors that corelic raises on purpose, in one tree.
 
     CorelicError
     ├── BadFileError (ValueError)               what was read is not a sound .clc file
@@ -35,6 +35,9 @@
 
     PictureWarning (UserWarning)                a picture that was changed to be encoded
 
+Beside what raises them: JobsFailedError (`jobs`), CurveError, ResultsError, NoPicturesError
+(`eval`), AttackError (`attacks`).
+
 Catch ours, or the builtin in brackets. Each message is one sentence that says what was found and
 what to do. Fields go to `args`, so that an error survives the trip home from a worker process.
 """
@@ -44,6 +47,9 @@ from difflib import get_close_matches
 
 class CorelicError(Exception):
     """The root: `except CorelicError` catches all that is not a bug."""
+
+    def __str__(self) -> str:
+        return ": ".join(map(str, self.args))
 
 
 class BadFileError(CorelicError, ValueError):
@@ -280,9 +286,6 @@ class PictureError(CorelicError, ValueError):
         super().__init__(source, reason)
         self.source, self.reason = source, reason
 
-    def __str__(self) -> str:
-        return f"{self.source}: {self.reason}"
-
 
 class TooManyPixelsError(CorelicError, ValueError):
     """A picture larger than the caller allows."""
@@ -337,9 +340,6 @@ class TargetError(CorelicError, ValueError):
         super().__init__(target, reason)
         self.target, self.reason = target, reason
 
-    def __str__(self) -> str:
-        return f"{self.target}: {self.reason}"
-
 
 class QualityError(CorelicError, ValueError):
     """A quality that is none."""
@@ -381,9 +381,6 @@ class PeerError(CorelicError, RuntimeError):
         super().__init__(codec, reason)
         self.codec, self.reason = codec, reason
 
-    def __str__(self) -> str:
-        return f"{self.codec}: {self.reason}"
-
 
 class CodecOptionError(CorelicError, ValueError):
     """A parameter that a learned codec does not have, or not with this value."""
@@ -391,9 +388,6 @@ class CodecOptionError(CorelicError, ValueError):
     def __init__(self, codec: str, reason: str) -> None:
         super().__init__(codec, reason)
         self.codec, self.reason = codec, reason
-
-    def __str__(self) -> str:
-        return f"{self.codec}: {self.reason}"
 
 
 class RecipeError(CorelicError, ValueError):
@@ -403,9 +397,6 @@ class RecipeError(CorelicError, ValueError):
         super().__init__(source, reason)
         self.source, self.reason = source, reason
 
-    def __str__(self) -> str:
-        return f"{self.source}: {self.reason}"
-
 
 class TrainingError(CorelicError, RuntimeError):
     """A training run that cannot go on; `reason` is a sentence for whoever started it."""
@@ -413,9 +404,6 @@ class TrainingError(CorelicError, RuntimeError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 class DeviceError(CorelicError, RuntimeError):

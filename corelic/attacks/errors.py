@@ -9,6 +9,3 @@ class AttackError(CorelicError, ValueError):
     def __init__(self, part: str, reason: str) -> None:
         super().__init__(part, reason)
         self.part, self.reason = part, reason
-
-    def __str__(self) -> str:
-        return f"{self.part}: {self.reason}"

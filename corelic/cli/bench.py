@@ -38,7 +38,7 @@ def bench(
         Literal["picture", "pixel"], Option(help="What counts the same in an average.")
     ] = "picture",
     sample: Annotated[
-        int, Option(min=0, help="So many pictures are timed, and shown in the report.")
+        int, Option(min=0, help="How many pictures are timed, and shown in the report.")
     ] = 2,
     rounds: Annotated[int, Option(min=1, help="A time is the median of so many.")] = 3,
     jobs: Annotated[int, Option("--jobs", min=1, help="Processes, or Ray's workers.")] = 1,

@@ -39,7 +39,7 @@ Memory = Annotated[
     Option(
         parser=byte_count,
         metavar="SIZE",
-        help="To get by with, beside picture and libraries; large pictures are tiled.",
+        help="Budget, not counting the picture, weights and libraries; larger pictures are tiled.",
     ),
 ]
 MaxPixels = Annotated[

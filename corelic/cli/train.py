@@ -28,7 +28,10 @@ def train(
     ] = None,
     data: Annotated[
         Path | None,
-        Option(help="Pictures or tar shards; default: the recipe's name in CORELIC_DATA."),
+        Option(
+            help="Folder of pictures, tar shards or clips; default: the folder in CORELIC_DATA "
+            "that the recipe names."
+        ),
     ] = None,
     attacked: Annotated[
         Path | None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import floor, inf
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 import torch
 from PIL import Image
@@ -49,6 +49,17 @@ class Limits(TypedDict):
     max_pixels: int
     memory_bytes: int
     progress: Progress
+
+
+class Decoding(TypedDict):
+    """As `corelic.decode` has them."""
+
+    device: str
+    codec: str | None
+    max_pixels: int
+    memory_bytes: int
+    progress: Progress | None
+    fast: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,44 +200,29 @@ def _for_peer(picture: Picture, peer: ClassicalCodec) -> Picture:
     return Picture(picture.in_8_bits().pixels, **kept)
 
 
-def decode(
-    data: bytes,
-    *,
-    device: str,
-    codec: str | None,
-    max_pixels: int,
-    memory_bytes: int,
-    progress: Progress | None,
-    fast: bool,
-) -> Image.Image:
-    peer = None if codec is None else peers.find(codec)
-    if peer is not None:
-        return peer.decode(data, max_pixels=max_pixels).to_image()
-    image = _classical(data, max_pixels)
-    if image is not None:
-        load_image(image, DATA, any_size=True)
-        check_size(*image.size, max_pixels)
-        return image
-    return _decoded(data, device, codec, max_pixels, memory_bytes, progress, fast).to_image()
+def decode(data: bytes, **how: Unpack[Decoding]) -> Image.Image:
+    found = _found(data, **how)
+    if isinstance(found, Picture):
+        return found.to_image()
+    load_image(found, DATA, any_size=True)
+    check_size(*found.size, how["max_pixels"])  # ICNS may be larger than they say
+    return found
 
 
-def decode_picture(
-    data: bytes,
-    *,
-    device: str,
-    codec: str | None,
-    max_pixels: int,
-    memory_bytes: int,
-    progress: Progress | None,
-    fast: bool,
-) -> Picture:
-    peer = None if codec is None else peers.find(codec)
+def decode_picture(data: bytes, **how: Unpack[Decoding]) -> Picture:
+    found = _found(data, **how)
+    if isinstance(found, Picture):
+        return found
+    return picture_within(found, DATA, how["max_pixels"])
+
+
+def _found(data: bytes, **how: Unpack[Decoding]) -> Picture | Image.Image:
+    """Decoded, or opened by Pillow and not loaded yet."""
+    peer = None if how["codec"] is None else peers.find(how["codec"])
     if peer is not None:
-        return peer.decode(data, max_pixels=max_pixels)
-    image = _classical(data, max_pixels)
-    if image is not None:
-        return picture_within(image, DATA, max_pixels)
-    return _decoded(data, device, codec, max_pixels, memory_bytes, progress, fast)
+        return peer.decode(data, max_pixels=how["max_pixels"])
+    image = _classical(data, how["max_pixels"])
+    return _decoded(data, **how) if image is None else image
 
 
 def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
@@ -246,6 +242,7 @@ def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
 
 def _decoded(
     data: bytes,
+    *,
     device: str,
     codec: str | None,
     max_pixels: int,

@@ -39,9 +39,6 @@ class CurveError(CorelicError, ValueError):
         super().__init__(source, reason)
         self.source, self.reason = source, reason
 
-    def __str__(self) -> str:
-        return f"{self.source}: {self.reason}"
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
