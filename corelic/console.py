@@ -1,7 +1,7 @@
 """What a run shows on a terminal: errors, warnings, how far it is."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -48,6 +48,26 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text("" if task.speed is None else f"{task.speed:.1f} files/s")
+
+
+@contextmanager
+def step_bar(console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    """On a terminal; to be told of the steps done, of how many, and what comes next."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_interactive
+    ) as bar:
+        task = bar.add_task("")
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=printable(name))
+
+        yield show
 
 
 @contextmanager

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
-from typer import Argument, BadParameter, Option
+from typer import Argument, Option
 
 import corelic
 from corelic.cli import options
-from corelic.console import show_error
+from corelic.console import show_error, step_bar
 from corelic.jobs import JobsFailedError
 
 if TYPE_CHECKING:
@@ -63,13 +62,11 @@ def bench(
     from corelic.eval import bench, results
     from corelic.eval.engines import Engine, Processes, Ray, Serial
 
-    names = tuple(dict.fromkeys(part.strip() for part in codecs.split(",") if part.strip()))
-    if not names:
-        raise BadParameter("name at least one codec with --codecs")
+    names = options.some_listed("codecs", codecs)
     plan = results.Plan(
         codecs=names,
         anchor=anchor or names[-1],
-        qualities=_numbers(qualities) if qualities else None,
+        qualities=options.quality_list(qualities) if qualities else None,
         average=average,
         device=device,
         sample=sample,
@@ -79,12 +76,7 @@ def bench(
     if engine == "ray":
         workers = Ray(jobs, ray_address)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_interactive) as bar:
-        task = bar.add_task("")
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name)
-
+    with step_bar(console) as show:
         outcome = bench.run(plan, sources, output, engine=workers, progress=show)
     for failure in outcome.failures:
         show_error(str(failure), console)
@@ -121,13 +113,3 @@ def _show(found: Results, console: Console) -> None:
     for row in run.bd_rates:
         for warning in (*row.warnings, *filter(None, [row.reason])):
             print(f"mind, {row.curve}, {row.metric}: {warning}")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        found = tuple(sorted({float(part) for part in text.split(",")}))
-    except ValueError:
-        raise BadParameter(f"--qualities is {text!r}; give numbers, as in 10,50,90") from None
-    if not all(0 <= quality <= 100 for quality in found):
-        raise BadParameter("--qualities go from 0 to 100")
-    return found

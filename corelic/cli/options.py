@@ -17,6 +17,30 @@ def byte_count(text: str | int) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Of a,b,c: each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def some_listed(option: str, text: str) -> tuple[str, ...]:
+    """As `listed`; BadParameter where there is none."""
+    found = listed(text)
+    if not found:
+        raise BadParameter(f"name at least one with --{option}")
+    return found
+
+
+def quality_list(text: str) -> tuple[float, ...]:
+    """Of 20,50,80: in order, each once; BadParameter for what is no quality."""
+    try:
+        found = tuple(sorted({float(part) for part in some_listed("qualities", text)}))
+    except ValueError:
+        raise BadParameter(f"--qualities is {text!r}; give numbers, as in 20,50,80") from None
+    if not all(0 <= quality <= 100 for quality in found):
+        raise BadParameter("--qualities go from 0 to 100")
+    return found
+
+
 Codec = Annotated[
     str, Option(help="A name from `corelic codecs`, a weights file, or avif, webp, jpeg, jxl, ….")
 ]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from corelic.cli import options
+
 
 def report(
     folder: Annotated[Path, Argument(help="What `corelic bench` wrote.")] = Path("bench"),
@@ -26,6 +28,5 @@ def report(
     """
     from corelic.eval import report
 
-    names = [part.strip() for part in also.split(",") if part.strip()]
-    for path in report.write(folder, output or folder / "report", also=names):
+    for path in report.write(folder, output or folder / "report", also=options.listed(also)):
         print(path)

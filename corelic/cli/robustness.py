@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
-from typer import Argument, BadParameter, Option
+from typer import Argument, Option
 
 import corelic
-from corelic.console import show_error
+from corelic.cli import options
+from corelic.console import show_error, step_bar
 from corelic.jobs import JobsFailedError
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def robustness(
     from corelic.eval.engines import Engine, Processes, Serial
 
     plan = Plan(
-        codecs=_names("codecs", codecs),
-        qualities=_qualities(qualities),
-        attacks=_names("attacks", attacks),
-        objectives=_names("objectives", objectives),
-        constraints=_names("constraints", constraints),
-        defences=_list(defences),
+        codecs=options.some_listed("codecs", codecs),
+        qualities=options.quality_list(qualities),
+        attacks=options.some_listed("attacks", attacks),
+        objectives=options.some_listed("objectives", objectives),
+        constraints=options.some_listed("constraints", constraints),
+        defences=options.listed(defences),
         control=control,
         steps=steps,
         queries=queries,
@@ -86,12 +86,7 @@ def robustness(
     )
     workers: Engine = Serial() if jobs == 1 else Processes(jobs)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_interactive) as bar:
-        task = bar.add_task("")
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name)
-
+    with step_bar(console) as show:
         outcome = grid.run(plan, sources, output, engine=workers, progress=show)
     for failure in outcome.failures:
         show_error(str(failure), console)
@@ -129,24 +124,3 @@ def _attacker(point: Point) -> str:
 
 def _db(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _names(option: str, text: str) -> tuple[str, ...]:
-    found = _list(text)
-    if not found:
-        raise BadParameter(f"name at least one with --{option}")
-    return found
-
-
-def _qualities(text: str) -> tuple[float, ...]:
-    try:
-        found = tuple(sorted({float(part) for part in _names("qualities", text)}))
-    except ValueError:
-        raise BadParameter(f"--qualities is {text!r}; give numbers, as in 20,50,80") from None
-    if not all(0 <= quality <= 100 for quality in found):
-        raise BadParameter("--qualities go from 0 to 100")
-    return found
