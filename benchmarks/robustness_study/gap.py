@@ -192,11 +192,12 @@ def page(study: Study) -> str:
     text = [
         "### Is the gap over noise all there is?\n",
         f"Distortion, ε {LEVEL}/255, the same crops. VI is what the codec does with the energy of "
-        "a perturbation: below zero it removes some of it. The gap is what VI of the attack lies "
-        "above that of noise. Would a stronger attack widen it? More steps, a second start, wider "
-        "strides, wider strides and more steps, and strides that halve (APGD). Whether gradients "
-        "are masked, the verdicts of the sweeps below say. A gap of 6 dB would take a ratio of 4 "
-        "between the energies. The widest gaps, over the qualities:\n",
+        "a perturbation: below zero it removes some of it. The gap is the output PSNR of noise "
+        "minus that of the attack; where both have the same PSNR in, it is the difference of their "
+        "VI, and 6 dB are a ratio of 4 between the energies. Would a stronger attack widen it? "
+        "More steps, a second start, wider strides, wider strides and more steps, and strides that "
+        "halve (APGD). Whether gradients are masked, the verdicts of the sweeps below say. The "
+        "widest gaps, over the qualities:\n",
         "".join(words),
         "The control is the classical codec of the same PSNR, attacked itself (BPDA).\n",
         markdown(

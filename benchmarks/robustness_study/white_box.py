@@ -114,13 +114,16 @@ def _bd_rates(study: Study) -> str:
     intro = (
         "How much more rate the codec needs for attacked pictures than for clean ones, at equal "
         "PSNR to the picture it was given; noise costs rate, too, for a codec must not drop what "
-        "it cannot tell from detail.\n\n"
+        "it cannot tell from detail. Where a figure may mislead (few points, little that both "
+        "curves cover, more PSNR for no more rate), points and range follow in brackets.\n\n"
     )
     return intro + markdown(("codec", "attack", "ε", "attacked", "noise"), lines)
 
 
 def _bd_rate(rows: list[Row]) -> str:
     try:
-        return f"{attacked_bd_rate(rows).percent:+.0f} %"
+        rate = attacked_bd_rate(rows)
     except CurveError:
         return "curves do not overlap"
+    mark = f" ({len(rows)} points, {rate.low_db:.1f} … {rate.high_db:.1f} dB)"
+    return f"{rate.percent:+.0f} %" + (mark if rate.warnings else "")

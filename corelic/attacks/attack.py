@@ -187,7 +187,8 @@ class GradientAttack(Attack):
     modifiers  in the order in which the gradient passes them
     """
 
-    keeps_best: ClassVar[bool] = False  # whether it compares scores of the clips that it meets
+    # Whether it compares scores of the clips that it meets; then its constraint is to be strict.
+    keeps_best: ClassVar[bool] = False
 
     modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
 

@@ -267,7 +267,7 @@ def _subject(codec: str, picture: PictureFile) -> Subject:
 
 def _panels(side: CleanSide, result: AttackResult) -> tuple[str, ...]:
     (clean,), (attacked,) = side.pictures, result.pictures
-    decoded, decoded_attacked = side.coded[0].picture, side.victim.code(attacked).picture
+    decoded, decoded_attacked = side.coded[0].picture, side.code(attacked, clean).picture
     rows = ((clean, attacked), (decoded, decoded_attacked))
     return tuple(
         lossless_webp(pixels)

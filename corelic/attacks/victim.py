@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from corelic.attacks.draws import Draws
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.codecs.base import ImageCodec, Reconstruction
 from corelic.codecs.files import FileCodec, open_codec, quality_step_of
@@ -67,8 +68,11 @@ class Victim(ABC):
         """
 
     @abstractmethod
-    def code(self, picture: Picture) -> Coded:
-        """The real thing: complete file bytes, decoded picture. picture: 8 bits, RGB."""
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
+        """The real thing: complete file bytes, decoded picture. picture: 8 bits, RGB.
+
+        draws  of a victim that draws lots; None: the picture's own. What is compared shares them.
+        """
 
 
 class LearnedVictim(Victim):
@@ -104,7 +108,7 @@ class LearnedVictim(Victim):
         # Beyond black and white the decoder clamps, so there is nothing to be gained.
         return Reconstruction(found.x_hat.clamp(0, 1), found.latent_bits, found.hyper_bits)
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         return coded_by(self.codec, picture, self.quality)
 
 
@@ -131,7 +135,7 @@ class ClassicalVictim(Victim):
             hyper_bits=torch.zeros_like(bits),
         )
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         return coded_by(self.codec, picture, self.quality)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from corelic.codecs.chunks import chunks_of
 from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
-from corelic.codecs.passes import Progress, silent
+from corelic.codecs.passes import Progress, Quantised, silent
 from corelic.codecs.rate import QUALITY_STEPS
 from corelic.codecs.sample import Sample, activity_of
 from corelic.codecs.search import LAST_STEP, Search
@@ -30,6 +30,7 @@ from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
 
 TRIALS = 8  # quantisations of the whole picture, at most
+USUAL_TRIALS = 4  # from then on files are kept, in case that trials run out
 LARGEST_BYTES = 2**62  # no file is as large
 LEAST_BYTES = 4  # of latents: a logarithm is taken
 AIM, ENOUGH = 0.987, 0.974  # of the room for latents in a target size: where to go, to stay
@@ -53,6 +54,15 @@ class Found:
     quality_step: int
     trials: int
     analyses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """What a file says, of latents that are not kept."""
+
+    step: int
+    crc32: int
+    words: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,20 +179,26 @@ def encode_to_psnr(
         points: list[Point] = []
         low, high = 0, LAST_STEP
         last = False  # whether the next quality is taken unmeasured
+        nearest: Coded | None = None  # of what was measured, where the last one need not be
+        nearest_db = math.inf
         while True:
             analyses = search.analyses
             quantised = search.quantise(step)
             if search.analyses > analyses:  # what others gave bounds this one's no more
                 low, high = 0, LAST_STEP
-            if last or search.trials == TRIALS:
+            if last:
+                nearest = None
                 break
             value = math.log(search.error(quantised.latents.y_hat, step))
             points.append(Point(step, value, search.analyses))
             gap_db = _db(value - wanted)
             if abs(gap_db) <= TOLERANCE_DB:
+                nearest = None
                 break
+            if search.trials > USUAL_TRIALS and abs(gap_db) < nearest_db:
+                nearest, nearest_db = _coded(search, quantised, step), abs(gap_db)
             low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
-            if low > high:
+            if low > high or search.trials == TRIALS:
                 break
             del quantised
             step = min(max(round(towards(wanted, points, slope)), low), high)
@@ -195,10 +211,13 @@ def encode_to_psnr(
             if target_db - best_db > TOLERANCE_DB:
                 reason = f"this codec reaches {best_db:.2f} dB for this picture; ask for less"
                 raise TargetError(target, reason)
-        words = search.passes.words_of(quantised)
-        crc32 = quantised.latents.crc32
-        data = codec.file_of(picture, chunks_of(picture), step, crc32, words)
-        return Found(data, step, search.trials, search.analyses)
+        coded = nearest or _coded(search, quantised, step)
+        data = codec.file_of(picture, chunks_of(picture), coded.step, coded.crc32, coded.words)
+        return Found(data, coded.step, search.trials, search.analyses)
+
+
+def _coded(search: Search, quantised: Quantised, step: int) -> Coded:
+    return Coded(step, quantised.latents.crc32, search.passes.words_of(quantised))
 
 
 def _first_step(search: Search, scale: Scale, wanted: float) -> int:

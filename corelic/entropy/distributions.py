@@ -150,18 +150,33 @@ class FactorisedPrior(nn.Module):
 
     def cumulative(self, z: Tensor, node: Tensor) -> Tensor:
         """P(Z ≤ z). z (N, C, …), node (N,) int -> like z."""
+        return (torch.sigmoid(self._standard(z, node)) * self._weight(z)).sum(-1)
+
+    def _standard(self, z: Tensor, node: Tensor) -> Tensor:
+        """(N, C, …, components): where z is in each standard logistic."""
         shape = (len(node), -1, *[1] * (z.dim() - 2))
         shift = self.shift[node].view(shape)
         width = self.log_width[node].exp().view(shape)
         u = ((z - shift) / width).unsqueeze(-1)
-        per_channel = (1, z.shape[1], *[1] * (z.dim() - 2), self.COMPONENTS)
-        centre, weight = self.centre.view(per_channel), self.logits.softmax(-1).view(per_channel)
+        per_channel = self._per_channel(z)
         steepness = (-self.log_spread).exp().view(per_channel)
-        return (torch.sigmoid((u - centre) * steepness) * weight).sum(-1)
+        return (u - self.centre.view(per_channel)) * steepness
+
+    def _weight(self, z: Tensor) -> Tensor:
+        return self.logits.softmax(-1).view(self._per_channel(z))
+
+    def _per_channel(self, z: Tensor) -> tuple[int, ...]:
+        return 1, z.shape[1], *[1] * (z.dim() - 2), self.COMPONENTS
 
     def bits(self, z: Tensor, node: Tensor) -> Tensor:
         """Bits of each element. z (N, C, h, w), node (N,) int in 0 … nodes − 1."""
-        mass = self.cumulative(z + 0.5, node) - self.cumulative(z - 0.5, node)
+        above, below = self._standard(z + 0.5, node), self._standard(z - 0.5, node)
+        # By symmetry take each logistic's tail on the left, where sigmoid keeps its relative
+        # precision: in float32 it is 1 from 17.3 on, without a gradient.
+        mirrored = above + below > 0
+        upper = torch.where(mirrored, -below, above)
+        lower = torch.where(mirrored, -above, below)
+        mass = ((torch.sigmoid(upper) - torch.sigmoid(lower)) * self._weight(z)).sum(-1)
         return -torch.log2(lower_bound(mass, LIKELIHOOD_MIN))
 
     @torch.no_grad()

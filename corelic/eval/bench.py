@@ -118,11 +118,14 @@ def run(
     shown, failed_shows = bench.show(codecs, sample, rows)
     failures = [*failures, *failed, *failed_costs, *failed_shows]
     curves = tuple(
-        averages.curve(
-            facts[name].name,
-            f"{facts[name].title}, {facts[name].colour}",
-            {picture.name: rows[name][picture.name] for picture in kept},
-            plan.average,
+        replace(
+            averages.curve(
+                facts[name].name,
+                f"{facts[name].title}, {facts[name].colour}",
+                {picture.name: rows[name][picture.name] for picture in kept},
+                plan.average,
+            ),
+            average=plan.average,
         )
         for name in codecs
     )

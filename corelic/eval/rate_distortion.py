@@ -61,12 +61,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A codec's points, in any order; where they are known, those of each picture, by its name."""
+    """A codec's points, in any order; where they are known, those of each picture, by its name.
+
+    average  what counts the same in each point, "picture" or "pixel"; None where it is not said
+    """
 
     name: str
     points: tuple[Point, ...]
     description: str = ""
     pictures: tuple[Curve, ...] = ()
+    average: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,8 @@ def bd_rate(
 
     interval_db  compares there; None: wherever both curves are. MS-SSIM counts in dB, too.
 
+    Points without an error, and those that were not measured, are left out, with a warning.
+
     Raises CurveError where a curve has no two points, or does not reach over the interval.
     """
     both = _Rate.of(anchor, metric), _Rate.of(curve, metric)
@@ -177,7 +183,13 @@ def _curve(content: Any) -> Curve:
         description=str(content.get("description", "")),
         # Ours, which other readers of the layout pass over.
         pictures=tuple(_curve(picture) for picture in content.get("curve_per_picture", ())),
+        average=_average(content.get("meta")),
     )
+
+
+def _average(meta: Any) -> str | None:
+    average = meta.get("average") if isinstance(meta, dict) else None
+    return average if isinstance(average, str) else None
 
 
 def to_json(curve: Curve) -> dict[str, Any]:
@@ -207,21 +219,31 @@ def _number(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rate:
-    """A curve as a function: quality in dB, strictly ascending -> ln bpp."""
+    """A curve as a function: quality in dB, strictly ascending -> ln bpp.
+
+    left_out  points without a finite quality
+    """
 
     name: str
     quality_db: tuple[float, ...]
     log_rate: tuple[float, ...]
+    left_out: int
 
     @classmethod
     def of(cls, curve: Curve, metric: Metric) -> _Rate:
         pairs = [(point.quality_db(metric), point.rate_bpp) for point in curve.points]
-        points = sorted((quality, rate) for quality, rate in pairs if quality is not None)
+        # In memory a lossless point is infinite and in a file it is null, as what was not measured:
+        # a curve must be the same in both.
+        points = sorted(
+            (quality, rate)
+            for quality, rate in pairs
+            if quality is not None and quality != math.inf
+        )
         if len(points) < MIN_POINTS:
-            reason = f"has {len(points)} points with {metric}, and a curve needs {MIN_POINTS}"
+            reason = f"has {len(points)} points with a finite {metric}, and needs {MIN_POINTS}"
             raise CurveError(curve.name, f"{reason}; measure more qualities")
         if any(rate <= 0 or not math.isfinite(rate + quality) for quality, rate in points):
-            reason = "has a rate or a quality without a logarithm; leave lossless points out"
+            reason = "has a rate or a quality without a logarithm; leave those points out"
             raise CurveError(curve.name, reason)
         for (quality, _), (following, _) in pairwise(points):
             if quality == following:
@@ -231,6 +253,7 @@ class _Rate:
             name=curve.name,
             quality_db=tuple(quality for quality, _ in points),
             log_rate=tuple(math.log(rate) for _, rate in points),
+            left_out=len(pairs) - len(points),
         )
 
     @property
@@ -247,6 +270,9 @@ class _Rate:
 
     def warnings(self, low_db: float, high_db: float) -> list[str]:
         found = []
+        if self.left_out:
+            count = f"{self.left_out} of {self.left_out + len(self.quality_db)} points"
+            found.append(f"{count} of {self.name} are lossless or not measured, and left out")
         if len(self.quality_db) < SOUND_POINTS:
             found.append(f"{self.name} has only {len(self.quality_db)} points")
         share = (high_db - low_db) / (self.high_db - self.low_db)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from corelic.attacks.bands import high_share, low_band
 from corelic.attacks.constraints import Constraint, HighBand, Linf, MeanSquare, TwoBranch
+from corelic.attacks.constraints.two_budgets import TwoBudgets
 from corelic.attacks.errors import AttackError
 from corelic.attacks.pixels import clip_of, levels
-from tests.attacks.toys import SHAPE, photos
+from tests.attacks.toys import SHAPE, grey, photos
 
 SETS: dict[str, Constraint] = {
     "linf": Linf(8 / 255),
@@ -21,7 +22,9 @@ SETS: dict[str, Constraint] = {
     "psnr": MeanSquare.of_psnr(40),
     "norm": MeanSquare.of_norm(2.0, SHAPE[1] * SHAPE[2] * SHAPE[3]),
     "two-branch": TwoBranch(1e-4, 16 / 255),
+    "two-budgets": TwoBranch(1e-4, 16 / 255).strict,
     "high": HighBand(Linf(8 / 255)),
+    "high-strict": HighBand(Linf(8 / 255)).strict,
     "high-psnr": HighBand(MeanSquare.of_psnr(36), cutoff=0.1),
 }
 every_set = pytest.mark.parametrize("constraint", SETS.values(), ids=SETS.keys())
@@ -34,7 +37,7 @@ def holds(constraint: Constraint, attacked: np.ndarray, clean: np.ndarray) -> bo
         return bool(np.abs(change).max() <= round(constraint.epsilon * 255))
     if isinstance(constraint, MeanSquare):
         return int(np.square(change).sum()) <= constraint.mse * 255**2 * change.size
-    if isinstance(constraint, TwoBranch):
+    if isinstance(constraint, TwoBranch | TwoBudgets):
         return holds(constraint.ball, attacked, clean) and holds(constraint.cube, attacked, clean)
     assert isinstance(constraint, HighBand)
     spectrum = np.abs(np.fft.fft2(change, axes=(-2, -1))) ** 2
@@ -118,6 +121,20 @@ def test_two_branches_pay_back_what_is_overspent() -> None:
     assert (found[0] < 0).all()  # back to the clean frame
 
 
+@pytest.mark.parametrize("mse", [1e-4, 1e-2], ids=["the ball binds", "the cube binds"])
+def test_two_branches_are_one_set_for_who_keeps_the_best(mse: float) -> None:
+    constraint, clean = TwoBranch(mse, 4 / 255), torch.full(SHAPE, 0.5)
+    strict, gradient = constraint.strict, torch.randn(SHAPE)
+    x = strict.project(clean + gradient, clean)
+    change = x - clean
+    assert (change.square().mean(dim=(1, 2, 3)) <= mse * (1 + 1e-5)).all()
+    assert change.abs().max() <= 4 / 255 + 1e-6
+    assert strict.steer(gradient, x, clean) is gradient
+    binding = constraint.ball if mse == 1e-4 else constraint.cube
+    assert strict.radius == binding.radius
+    assert torch.equal(strict.ascent(gradient, 0.01), binding.ascent(gradient, 0.01))
+
+
 def test_bands_add_up() -> None:
     x = torch.randn(SHAPE)
     low = low_band(x, 0.2)
@@ -135,6 +152,30 @@ def test_the_high_band_has_less_energy_below_its_cutoff_than_the_cube() -> None:
     wild = clean + 0.1 * torch.randn(SHAPE, generator=random) + 0.05
     shares = [high_share(SETS[name](wild, clean) - clean).min() for name in ("linf", "high")]
     assert shares[0] < 0.85 < 0.9 <= shares[1]
+
+
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("inner", [Linf(8 / 255), MeanSquare.of_psnr(36)], ids=["cube", "ball"])
+def test_a_frame_that_can_change_one_way_only_keeps_something(
+    inner: Constraint, level: int
+) -> None:
+    """What only rises has low frequencies, and scaling it takes none away."""
+    constraint, clean = HighBand(inner), clip_of(grey(level))
+    wild = clean + 0.1 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    found = constraint(wild, clean)
+    assert constraint.holds(levels(found), levels(clean)).all()
+    for attacked, frame in zip(levels(found).numpy(), levels(clean).numpy(), strict=True):
+        assert holds(constraint, attacked, frame)
+    spent = (found - clean).square().mean(dim=(1, 2, 3)).sqrt() * 255
+    assert (spent > 0.2).all()  # levels; of a cube of 8, some 0.3
+
+
+def test_a_small_perturbation_that_rounding_spoils_is_shrunk_no_further_than_need_be() -> None:
+    """At half its size, rounded, it has low frequencies, and at a quarter; not where it is."""
+    constraint, clean = HighBand(MeanSquare((0.8 / 255) ** 2), cutoff=0.4), clip_of(grey())
+    wild = clean + 0.01 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    spent = (constraint(wild, clean) - clean).square().mean(dim=(1, 2, 3)).sqrt() * 255
+    assert (spent > 0.7).all()
 
 
 @pytest.mark.parametrize("epsilon", [0, -0.1, 0.5 / 255, 1.1, float("nan")])
@@ -164,3 +205,11 @@ def test_titles_say_the_budget() -> None:
     assert Linf(8.9 / 255).title == "L∞ 8/255"  # nothing is between levels
     assert MeanSquare.of_psnr(40).title == "PSNR ≥ 40.00 dB"
     assert HighBand(Linf(4 / 255)).title == "L∞ 4/255, from 0.25 cycles/px"
+
+
+def test_the_high_band_is_steered_by_the_set_within() -> None:
+    inner = TwoBranch(1e-4, 16 / 255)
+    clean = clip_of(grey(128))
+    gradient, x = torch.ones_like(clean), clean + 16 / 255
+    assert HighBand(inner).steer(gradient, x, clean).equal(inner.steer(gradient, x, clean))
+    assert not inner.steer(gradient, x, clean).equal(gradient)

@@ -79,6 +79,16 @@ def test_nesterov_looks_ahead() -> None:
     assert torch.allclose(asked.questions[1].x, x + 2 / 255 * 0.5, atol=1e-6)
 
 
+def test_nesterov_looks_one_stride_ahead_however_long_it_remembers() -> None:
+    slope = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    asked = Asked(lambda question: slope)
+    gradient = Nesterov(0.9).wrap(asked)
+    for _ in range(30):
+        gradient(question())
+    ahead = (asked.questions[-1].x - question().x).abs().mean(dim=(1, 2, 3))
+    assert torch.allclose(ahead, torch.tensor(0.9 * 2 / 255), rtol=1e-3)
+
+
 def test_a_memory_is_for_one_run() -> None:
     momentum = Momentum(1.0)
     for _ in range(2):

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from corelic.attacks.attack import Attack
-from corelic.attacks.constraints import Constraint, Linf, MeanSquare
+from corelic.attacks.constraints import Constraint, Linf, MeanSquare, TwoBranch
 from corelic.attacks.modifiers import Modifier, Momentum, Nesterov, Scales
-from corelic.attacks.objectives import Distortion, Rate
+from corelic.attacks.objectives import Distortion, Objective, Rate
 from corelic.attacks.optimisers import (
     APGD,
     PGD,
@@ -190,10 +190,10 @@ def test_black_box_attacks_count_their_queries_and_keep_to_them(attack: Attack) 
     asked = 0
 
     class Counted(Linear):
-        def code(self, picture):
+        def code(self, picture, draws=None):
             nonlocal asked
             asked += 1
-            return super().code(picture)
+            return super().code(picture, draws)
 
     result = replace(attack, victim=Counted(torch.eye(3), weights()))(grey())
     assert 25 <= result.queries <= 30 and result.passes == 0
@@ -205,6 +205,24 @@ def test_random_search_keeps_the_best_of_its_draws() -> None:
     search = SEARCHERS["random"]
     best = [replace(search, queries=count)(grey()).end for count in (1, 5, 30)]
     assert best[0] <= best[1] <= best[2] and best[0] < best[2]
+
+
+def test_square_spends_no_query_on_what_is_there_already() -> None:
+    seen: list[np.ndarray] = []
+
+    class Told(Constant):
+        """Of which nothing is better than anything: the first clip stays the best."""
+
+        def code(self, picture, draws=None):
+            seen.append(picture.pixels)
+            return super().code(picture, draws)
+
+    # Squares of one pixel, of which each colour is one of two levels already.
+    Square(Told(), objective=Rate(), constraint=CUBE, queries=100, area=1e-6)(grey())
+    trials = [one for one in seen if not np.array_equal(one, grey()[0].pixels)]
+    best, asked = trials[:2], trials[2:-2]  # two frames each; last comes the result
+    assert len(asked) == 2 * 99
+    assert not any(np.array_equal(one, best[place % 2]) for place, one in enumerate(asked))
 
 
 @cache
@@ -309,6 +327,32 @@ def test_apgd_hands_over_the_best_clip_that_it_met(steps: int) -> None:
     assert len(watched.scores) == steps
     rounding = (1 / 255) ** 2
     assert (end >= torch.stack(watched.scores).amax(dim=0) - rounding).all()
+
+
+TWO = TwoBranch(10**-3.8, 16 / 255)  # two-branch:psnr=38:linf=16
+
+
+@pytest.mark.parametrize("objective", [Rate(), Distortion()], ids=lambda one: one.title)
+def test_apgd_spends_two_budgets_at_least_as_well_as_pgd(objective: Objective) -> None:
+    """Beyond the threshold any clip is better; the best one there is a single step, shrunk."""
+    mix = torch.tensor([[1.0, 0.4, 0.0], [0.2, 0.5, 0.3], [0.0, 0.1, 0.7]])
+    victim = Linear(mix, weights())
+    # An odd number: PGD ends where it has spent all, not where it has paid back.
+    found = [
+        kind(victim, objective=objective, constraint=TWO, steps=41)(grey()).end
+        for kind in (APGD, PGD)
+    ]
+    assert all(ours > theirs for ours, theirs in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("kind", [APGD, CarliniWagner])
+def test_who_keeps_the_best_clip_meets_none_outside_of_the_set(kind: type) -> None:
+    watched = Watched([], [])
+    parts = {"objective": Rate(), "constraint": TWO, "steps": 20, "modifiers": [watched]}
+    kind(linear(), **parts, **({"goal": 1e6} if kind is CarliniWagner else {}))(grey())
+    clean = clip_of(grey())
+    spent = [(clip - clean).square().mean(dim=(1, 2, 3)).max() for clip in watched.clips]
+    assert len(spent) >= 20 and max(spent) <= TWO.mse * (1 + 1e-4)
 
 
 def test_adams_rate_falls_to_a_third_three_times() -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from corelic.attacks.constraints import Linf
+from corelic.attacks.draws import Draws
 from corelic.attacks.errors import AttackError
 from corelic.attacks.evaluation.pipeline import Pipeline, Share
 from corelic.attacks.optimisers import PGD
@@ -23,7 +24,7 @@ class Plain(Victim):
         bits = torch.zeros(len(x))
         return Reconstruction(x, bits, bits)
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         return Coded(int(picture.pixels[0, 0, 0]), picture)
 
 
@@ -49,6 +50,20 @@ def test_right_and_wrong_are_counted() -> None:
     assert found.robust == Share(3, 4)  # the third was wrong, and is right by accident
     assert found.success == Share(1, 3)
     assert found.bpp_ratio == (100 + 80 + 250 + 210) / (200 + 90 + 90 + 200)
+
+
+def test_clean_and_attacked_versions_are_drawn_alike() -> None:
+    drawn: list[Draws | None] = []
+
+    class Told(Plain):
+        def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
+            drawn.append(draws)
+            return super().code(picture, draws)
+
+    Pipeline(Told(), red_or_blue).accuracy(CLEAN, CLEAN[::-1], LABELS)
+    found = [draws.picture for draws in drawn if draws is not None]
+    assert len(found) == 2 * len(CLEAN)
+    assert all(one is other for one, other in zip(found, CLEAN * 2, strict=True))
 
 
 def test_an_attack_on_the_classifier_shows_in_the_figures() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from corelic.attacks.draws import Draws
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import Coded, Victim
 from corelic.codecs.base import Reconstruction
@@ -51,7 +52,7 @@ class Linear(Victim):
         bits = BASE_BITS + (x * self.rate).sum(dim=(1, 2, 3))
         return Reconstruction(x_hat, bits, torch.zeros(len(x)))
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         return real(self, picture)
 
 
@@ -65,7 +66,7 @@ class Constant(Victim):
             torch.full_like(x, 0.5).detach(), torch.full((len(x),), 800.0), torch.zeros(len(x))
         )
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         return real(self, picture)
 
 
@@ -85,9 +86,9 @@ class Masked(Victim):
             seen = seen.detach() + (lie * (x - x.detach()))
         return self.inner.forward(seen, random)
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         x = clip_of([picture])
-        return self.inner.code(pictures_of((x * 64).round() / 64)[0])
+        return self.inner.code(pictures_of((x * 64).round() / 64)[0], draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +102,8 @@ class Dim(Victim):
     def forward(self, x: Tensor, random: torch.Generator) -> Reconstruction:
         return self.inner.forward(x * torch.rand((), generator=random), random)
 
-    def code(self, picture: Picture) -> Coded:
-        return self.inner.code(picture)
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
+        return self.inner.code(picture, draws)
 
 
 def linear(seed: int = 0) -> Linear:

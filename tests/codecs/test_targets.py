@@ -1,6 +1,8 @@
 """Files of a wanted size or PSNR. The tiny codec has no range of PSNR to speak of: swift has."""
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 import corelic
-from corelic.codecs import store
+from corelic.codecs import store, targets
 from corelic.codecs.files import FileCodec, open_codec
 from corelic.codecs.targets import TRIALS, Found, encode_to_psnr, encode_to_size
 from corelic.errors import TargetError
@@ -149,3 +151,70 @@ def test_targets_beyond_any_file_are_the_best_file_and_the_least(codec: FileCode
     assert corelic.info(corelic.encode(picture, target_bpp=1e307, **options)).quality == 100
     with pytest.raises(TargetError, match="the smallest file has"):
         corelic.encode(picture, target_bpp=1e-9, **options)
+
+
+class Scripted:
+    """A search of which each quantisation is so many dB short of the target, wherever it goes."""
+
+    def __init__(self, short_db: list[float], target_db: float) -> None:
+        self.short_db, self.target_db = short_db, target_db
+        self.steps: list[int] = []
+        self.analyses = self.coded = 0
+        self.passes = self
+
+    @property
+    def trials(self) -> int:
+        return len(self.steps)
+
+    def quantise(self, step: int) -> SimpleNamespace:
+        self.steps.append(step)
+        self.analyses += 1  # so that no quality bounds another
+        return SimpleNamespace(latents=SimpleNamespace(y_hat=None, crc32=0))
+
+    def is_stale(self, step: int) -> bool:
+        return False
+
+    def error(self, y_hat: None, step: int) -> float:
+        reached_db = self.target_db - self.short_db[self.trials - 1]
+        return 255**2 / 10 ** (reached_db / 10)
+
+    def words_of(self, quantised: SimpleNamespace) -> bytes:
+        self.coded += 1
+        return b""
+
+
+def searched(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch, short_db: list[float]
+) -> tuple[Found, Scripted]:
+    script = Scripted(short_db, 30)
+    monkeypatch.setattr(targets, "Search", lambda *options: script)
+    monkeypatch.setattr(targets, "_first_step", lambda *options: 800)
+    return encode_to_psnr(codec, PICTURES["portrait"], 30), script
+
+
+def test_where_trials_run_out_the_nearest_that_was_measured_counts(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_db = [3, -2, 1.5, -1.2, 0.8, -0.3, 0.9, 0.7]
+    found, script = searched(codec, monkeypatch, short_db)
+    assert found.trials == len(script.steps) == TRIALS == len(short_db)
+    assert found.quality_step == script.steps[5]
+    assert corelic.info(found.data).quality == found.quality_step / 16
+
+
+def test_the_last_trial_is_judged_by_itself(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best quality reaches the target, whatever the one before it lacked."""
+    short_db = [0.3, -0.3, 0.3, -0.3, 0.3, -0.3, 9, 0]
+    found, script = searched(codec, monkeypatch, short_db)
+    assert found.quality_step == script.steps[-1] == 1600 and found.trials == TRIALS
+
+
+def test_a_search_that_ends_soon_codes_once(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, script = searched(codec, monkeypatch, [2, -1, 0.02])
+    assert (found.trials, script.coded) == (3, 1)
+    found, script = searched(codec, monkeypatch, [2, -1, 0.06, math.nan])  # a last step, unmeasured
+    assert (found.trials, script.coded) == (4, 1)

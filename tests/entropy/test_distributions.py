@@ -230,6 +230,26 @@ def test_the_prior_is_a_distribution() -> None:
     assert (cumulative[..., -1] - 1).abs().max() < 1e-6
 
 
+def test_a_symmetric_prior_costs_as_much_on_either_side() -> None:
+    """In float32, where a logistic is 1 from 17.3 on, and 1 minus that is nothing."""
+    z = torch.tensor([-40.0, -25.0, -12.0, -3.0, 3.0, 12.0, 25.0, 40.0]).view(1, 1, -1, 1)
+    z.requires_grad_()
+    bits = FactorisedPrior(channels=1, nodes=1).bits(z, torch.tensor([0]))
+    assert torch.allclose(bits, bits.flip(2), rtol=1e-5)
+    assert bits[0, 0, -2] < bits[0, 0, -1] - 0.5  # not yet at the floor of likelihoods
+    bits.sum().backward()
+    assert z.grad is not None and torch.allclose(z.grad, -z.grad.flip(2), rtol=1e-3)
+    assert ((z.grad != 0) & (z.grad.sign() == z.sign())).all()
+
+
+def test_bits_of_the_prior_are_those_of_its_distribution() -> None:
+    prior = prior_of_all_kinds().double()
+    z = torch.linspace(-30, 90, 500, dtype=torch.float64).repeat(3, 4, 1)
+    node = torch.arange(3)
+    mass = prior.cumulative(z + 0.5, node) - prior.cumulative(z - 0.5, node)
+    assert torch.allclose(2 ** -prior.bits(z, node), mass.clamp_min(LIKELIHOOD_MIN), rtol=1e-6)
+
+
 def test_prior_tables_hold_the_prior() -> None:
     prior = prior_of_all_kinds()
     tables = prior.tables()

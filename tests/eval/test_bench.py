@@ -21,7 +21,7 @@ from corelic.errors import MissingPartError, PeerError, UnknownCodecError
 from corelic.eval import averages, bench, engines, published, results
 from corelic.eval.engines import Processes, Ray
 from corelic.eval.metrics import ms_ssim, psnr_db
-from corelic.eval.rate_distortion import CurveError, read_curve
+from corelic.eval.rate_distortion import Curve, CurveError, read_curve, to_json
 from corelic.eval.results import Plan
 from corelic.eval.tasks import Measure, Measured, Subject, Task
 from corelic.media import Picture, picture_bytes, read_picture
@@ -164,6 +164,36 @@ def test_both_averages_are_what_they_say() -> None:
     assert by_pixel.rate_bpp == pytest.approx(8 * 1000 / 4000)
     assert by_pixel.psnr_db == pytest.approx(10 * np.log10(255**2 / 75.25))
     assert by_picture.ms_ssim is None  # a mean over some of the pictures is none
+
+
+def test_averages_of_another_kind_are_warned_of(tmp_path: Path) -> None:
+    curve = published.find("kodak/dcae")
+    pixels, pictures = (
+        replace(curve, name=f"by {average}", average=average) for average in ("pixel", "picture")
+    )
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(to_json(curve) | {"meta": {"average": "pixel"}}))
+    own = Curve(str(path), curve.points)  # as the report has it
+
+    def warned(anchor: str, *curves: Curve) -> list[bool]:
+        rows = [row for row in results.bd_rows(anchor, curves, 24) if row.metric == "psnr"]
+        return [any("averages by" in warning for warning in row.warnings) for row in rows]
+
+    assert read_curve(path).average == "pixel"
+    assert warned("kodak/cai-vtm", pixels, pictures) == [True, False]
+    assert warned(str(path), pixels, pictures) == [False, True]
+    assert warned("by picture", pictures, pixels, own) == [False, True, True]
+    assert warned("by picture", pictures, replace(pixels, average=None)) == [False, False]
+
+
+def test_a_run_says_that_its_averages_are_others(photos: Path, tmp_path: Path) -> None:
+    plan = replace(QUICK, average="pixel", anchor="kodak/dcae")
+    found = bench.run(plan, [photos], tmp_path).results
+    again = results.read(tmp_path)
+    assert {curve.average for curve in (*found.curves, *again.curves)} == {"pixel"}
+    assert results.bd_rows("kodak/dcae", again.curves, 2) == found.run.bd_rates
+    rows = [row for row in found.run.bd_rates if row.metric == "psnr"]
+    assert rows and all("by pixel, the anchor's by picture" in row.warnings[-1] for row in rows)
 
 
 # Interrupted

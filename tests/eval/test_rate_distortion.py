@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.polynomial import Polynomial
 
-from corelic.eval import published
+from corelic.eval import published, results
 from corelic.eval.rate_distortion import (
     Curve,
     CurveError,
@@ -160,6 +160,34 @@ def test_a_small_overlap_is_warned_of() -> None:
     assert found.warnings == ("the comparison covers only 40% of the range of VTM",)
 
 
+LOSSLESS = Point(30, math.inf)
+
+
+def test_a_lossless_point_is_left_out_with_a_warning() -> None:
+    found = bd_rate(VTM, replace(VTM, name="odd", points=(*VTM.points, LOSSLESS)))
+    assert found.percent == pytest.approx(0)
+    count = f"1 of {len(VTM.points) + 1} points"
+    assert found.warnings == (f"{count} of odd are lossless or not measured, and left out",)
+
+
+def test_lossless_points_count_alike_in_memory_and_from_a_file(tmp_path: Path) -> None:
+    """In JSON they are null: `corelic report` reads what `corelic bench` has written."""
+    curves = [
+        with_pictures(replace(curve, points=(*curve.points, LOSSLESS)), boat=1, cat=factor)
+        for curve, factor in ((VTM, 1), (BPG, 2))
+    ]
+    again = []
+    for curve in curves:
+        path = tmp_path / "curve.json"
+        path.write_text(json.dumps(to_json(curve)))
+        again.append(read_curve(path))
+    rows, same = (results.bd_rows(VTM.name, tuple(each), 2) for each in (curves, again))
+    assert rows == same
+    assert all(row.rate is not None for row in rows if row.metric == "psnr")
+    found = bd_rates_by_picture(*curves)
+    assert [name for name, _ in found.percents] == ["boat", "cat"]
+
+
 def test_a_rate_that_falls_is_warned_of() -> None:
     odd = line((28, 0), (30, 1), (32, 0.9), (34, 2), name="odd")
     assert "odd" in bd_rate(VTM, odd, interval_db=(28.5, 33)).warnings[-1]
@@ -173,7 +201,7 @@ def test_a_rate_that_falls_is_warned_of() -> None:
         (Curve("rates", (Point(1, None), Point(2, None))), "0 points"),
         (line((50, 5), (52, 6)), r"50\.00 … 52\.00"),
         (line((30, 5), (30, 6)), "two points of 30 dB"),
-        (Curve("lossless", (Point(1, 40), Point(9, math.inf))), "lossless"),
+        (Curve("lossless", (Point(1, 40), Point(9, math.inf))), "1 points with a finite psnr"),
         (Curve("free", (Point(0, 30), Point(1, 40))), "logarithm"),
         (Curve("broken", (Point(1, 30), Point(1, math.nan), Point(2, 40))), "logarithm"),
     ],

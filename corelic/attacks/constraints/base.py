@@ -1,6 +1,6 @@
 """How far an attack may go: projections while it searches, and one last word on the 8-bit picture.
 
-    x + step ─► project ─► x in the set, float          every step
+    x + step ─► project ─► x in the set, or close to it  every step
     result ───► __call__ ─► 8 bits, in the set, checked  once, and no attack can avoid it
 
 The idea of a final `__call__` that holds any result to the budget is foolbox's.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from corelic.attacks.pixels import levels, rounded, wide
 
-BISECTIONS = 16  # of the share of a perturbation that is kept
+PARTS, BISECTIONS = 64, 10  # of the share of a perturbation that is kept
 
 
 class Constraint(ABC):
@@ -30,6 +30,15 @@ class Constraint(ABC):
     @abstractmethod
     def radius(self) -> float:
         """The largest step that makes sense, in [0, 1] pixel units, in this set's own norm."""
+
+    @property
+    def strict(self) -> Constraint:
+        """The same set, whose `project` alone keeps every clip in it, but for rounding.
+
+        For whoever keeps the best clip that it meets: where projections are rough, or leave some of
+        the work to `steer`, that would be one outside, of which the last word takes most away.
+        """
+        return self
 
     @abstractmethod
     def holds(self, attacked: Tensor, clean: Tensor) -> Tensor:
@@ -60,24 +69,42 @@ class Constraint(ABC):
     def __call__(self, attacked: Tensor, clean: Tensor) -> Tensor:
         """The clip that is handed over: multiples of 1/255, in the set, each frame checked.
 
-        A frame that rounding pushed out of the set gives up as much of its perturbation as it must.
+        A frame that is outside is projected strictly; where rounding pushes it out of the set all
+        the same, it gives up as much of its perturbation as it must.
         """
         aim, allowed = self.project(attacked.detach(), clean), levels(clean)
-        result = rounded(aim)
-        low = torch.zeros(len(clean), 1, 1, 1, device=clean.device)
-        high = torch.ones_like(low)
-        outside = ~wide(self.holds(levels(result), allowed))
+        outside = ~wide(self.holds(levels(aim), allowed))
         if bool(outside.any()):
-            best = clean
-            for _ in range(BISECTIONS):
-                middle = (low + high) / 2
-                trial = rounded(clean + middle * (aim - clean))
-                fits = wide(self.holds(levels(trial), allowed))
-                best = torch.where(fits, trial, best)
-                low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
-            result = torch.where(outside, best, result)
+            aim = torch.where(outside, self.strict.project(aim, clean), aim)
+            outside = ~wide(self.holds(levels(aim), allowed))
+        result = rounded(aim)
+        if bool(outside.any()):
+            kept = self._kept(aim, clean)
+            result = torch.where(outside, rounded(clean + kept * (aim - clean)), result)
         assert bool(self.holds(levels(result), allowed).all())  # the clean clip is in every set
         return result
+
+    def _kept(self, aim: Tensor, clean: Tensor) -> Tensor:
+        """(T, 1, 1, 1): by how much a perturbation is shrunk until it is in the set, in 8 bits."""
+
+        def fits(share: Tensor) -> Tensor:
+            trial = levels(clean + share * (aim - clean))
+            return wide(self.holds(trial, levels(clean)))
+
+        low = torch.ones(len(clean), 1, 1, 1, device=clean.device)
+        # From above: a set may hold what is larger and not what is smaller, for rounding a small
+        # perturbation gives it other frequencies.
+        for _ in range(PARTS):
+            inside = fits(low)
+            if bool(inside.all()):
+                break
+            low = torch.where(inside, low, low - 1 / PARTS)
+        high = (low + 1 / PARTS).clamp_max(1)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            inside = fits(middle)
+            low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        return low
 
 
 def signs(shape: torch.Size, random: torch.Generator) -> Tensor:

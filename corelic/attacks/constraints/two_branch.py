@@ -2,7 +2,8 @@
 
 Chen & Ma, "Toward Robust Neural Image Compression", TCSVT 2023, arXiv:2112.08691: where the MSE of
 the input exceeds the threshold, a step lowers it; elsewhere a step raises the objective. Between
-steps only L∞ is clipped. Ours differs: the last word holds the 8-bit picture to both budgets.
+steps only L∞ is clipped. Ours differs: the last word holds the 8-bit picture to both budgets, and a
+search that keeps its best clip projects onto both, for beyond the threshold any clip is better.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from corelic.attacks.constraints.base import Constraint
 from corelic.attacks.constraints.linf import Linf
 from corelic.attacks.constraints.mean_square import MeanSquare, rms
+from corelic.attacks.constraints.two_budgets import TwoBudgets
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,12 @@ class TwoBranch(Constraint):
     def radius(self) -> float:
         return self.cube.radius
 
+    @property
+    def strict(self) -> TwoBudgets:
+        return TwoBudgets(self.ball, self.cube)
+
     def holds(self, attacked: Tensor, clean: Tensor) -> Tensor:
-        return self.ball.holds(attacked, clean) & self.cube.holds(attacked, clean)
+        return self.strict.holds(attacked, clean)
 
     def project(self, x: Tensor, clean: Tensor) -> Tensor:
         return self.cube.project(x, clean)
@@ -66,4 +72,4 @@ class TwoBranch(Constraint):
         return torch.where(spent, back, gradient)
 
     def noise(self, clean: Tensor, random: torch.Generator) -> Tensor:
-        return self.cube.project(self.ball.noise(clean, random), clean)
+        return self.strict.noise(clean, random)

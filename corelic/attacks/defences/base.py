@@ -8,17 +8,19 @@ So defences compose, `defended(victim, first, second)`, and an attacker differen
 of them. Every `forward` computes what the real thing computes, but for rounding to 8 bits between
 its parts; where that has no gradient it has the identity's (BPDA: Athalye, Carlini & Wagner, ICML
 2018, arXiv:1802.00420). Chance comes from the caller's generator, so that an attacker averages over
-draws (EOT, same paper); the real thing draws from the defence's seed and the picture itself.
+draws (EOT, same paper); the real thing draws from the defence's seed and `Draws`: of the picture
+itself, or of the one that it is compared with. So a clean and an attacked picture are coded with
+the same shifts, sizes, margins and noise, and their difference has none of the defence's own.
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
+from corelic.attacks.draws import Draws
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import Coded, Victim
 from corelic.codecs.base import Reconstruction
@@ -41,8 +43,8 @@ class Defence(ABC):
         """As `Victim.forward`."""
 
     @abstractmethod
-    def code(self, victim: Victim, picture: Picture) -> Coded:
-        """As `Victim.code`."""
+    def code(self, victim: Victim, picture: Picture, draws: Draws) -> Coded:
+        """As `Victim.code`; the victim behind gets `draws.within()`."""
 
 
 class Defended(Victim):
@@ -56,8 +58,8 @@ class Defended(Victim):
     def forward(self, x: Tensor, random: torch.Generator) -> Reconstruction:
         return self.defence.forward(self.victim, x, random)
 
-    def code(self, picture: Picture) -> Coded:
-        return self.defence.code(self.victim, picture)
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
+        return self.defence.code(self.victim, picture, draws or Draws(picture))
 
 
 def defended(victim: Victim, *defences: Defence) -> Victim:
@@ -83,18 +85,9 @@ class Cleaning(Defence):
         return victim.forward(self.clean(x, random), random)
 
     @torch.no_grad()
-    def code(self, victim: Victim, picture: Picture) -> Coded:
-        cleaned = self.clean(clip_of([picture]), draws_for(picture, self.seed))
-        return victim.code(pictures_of(cleaned)[0])
-
-
-def draws_for(picture: Picture, seed: int) -> torch.Generator:
-    """Chance of the real thing: the same for the same picture and seed, another for any other.
-
-    An attacker who does not know the seed learns nothing from it, and a result can be repeated.
-    """
-    digest = hashlib.blake2b(picture.pixels.tobytes(), digest_size=7, salt=str(seed).encode()[:16])
-    return torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little"))
+    def code(self, victim: Victim, picture: Picture, draws: Draws) -> Coded:
+        cleaned = self.clean(clip_of([picture]), draws.random(self.seed))
+        return victim.code(pictures_of(cleaned)[0], draws.within())
 
 
 def straight_through(x: Tensor, real: Tensor) -> Tensor:

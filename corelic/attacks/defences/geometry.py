@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from corelic.attacks.defences.base import Defence, draws_for
+from corelic.attacks.defences.base import Defence
 from corelic.attacks.defences.choice import with_side_bytes
+from corelic.attacks.draws import Draws
 from corelic.attacks.errors import AttackError
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import Coded, Victim
@@ -67,10 +68,10 @@ class RandomGeometry(Defence):
         found = Reconstruction(x_hat, found.latent_bits, found.hyper_bits)
         return with_side_bytes(found, SIDE_BYTES)
 
-    def code(self, victim: Victim, picture: Picture) -> Coded:
+    def code(self, victim: Victim, picture: Picture, draws: Draws) -> Coded:
         x = clip_of([picture])
-        placement = self.draw(x.shape[-2], x.shape[-1], draws_for(picture, self.seed))
-        coded = victim.code(pictures_of(placed(x, placement))[0])
+        placement = self.draw(x.shape[-2], x.shape[-1], draws.random(self.seed))
+        coded = victim.code(pictures_of(placed(x, placement))[0], draws.within())
         back = put_back(clip_of([coded.picture]), placement, x)
         return Coded(coded.file_bytes + SIDE_BYTES, pictures_of(back)[0])
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from corelic.attacks.defences.base import Defence
+from corelic.attacks.draws import Draws
 from corelic.attacks.errors import AttackError
 from corelic.attacks.pixels import clip_of
 from corelic.attacks.victim import Coded, LearnedVictim, Victim
@@ -90,8 +91,8 @@ class LatentClipping(Defence):
     def forward(self, victim: Victim, x: Tensor, random: torch.Generator) -> Reconstruction:
         return victim.forward(x, random)
 
-    def code(self, victim: Victim, picture: Picture) -> Coded:
-        return victim.code(picture)
+    def code(self, victim: Victim, picture: Picture, draws: Draws) -> Coded:
+        return victim.code(picture, draws.within())
 
     def _clipped(self, codec: LearnedImageCodec) -> LearnedImageCodec:
         changed = copy.deepcopy(codec)  # codecs are shared with whoever else opened them

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from corelic.attacks.defences.base import Defence
 from corelic.attacks.defences.choice import cheapest, cheapest_coded
+from corelic.attacks.draws import Draws
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import Coded, Victim
 from corelic.codecs.base import Reconstruction
@@ -41,11 +42,11 @@ class SelfEnsemble(Defence):
             ways.append(Reconstruction(x_hat, found.latent_bits, found.hyper_bits))
         return cheapest(x, ways, self.lambda_)
 
-    def code(self, victim: Victim, picture: Picture) -> Coded:
+    def code(self, victim: Victim, picture: Picture, draws: Draws) -> Coded:
         x = clip_of([picture])
         ways = []
-        for axes in VIEWS:
-            coded = victim.code(pictures_of(x.flip(axes))[0])
+        for way, axes in enumerate(VIEWS):
+            coded = victim.code(pictures_of(x.flip(axes))[0], draws.within(way))
             back = pictures_of(clip_of([coded.picture]).flip(axes))[0]
             ways.append(Coded(coded.file_bytes, back))
         return cheapest_coded(pictures_of(x)[0], ways, self.lambda_)

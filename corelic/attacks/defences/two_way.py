@@ -18,6 +18,7 @@ from torch import Tensor
 from corelic.attacks.defences.base import Defence, Defended
 from corelic.attacks.defences.choice import cheapest, cheapest_coded
 from corelic.attacks.defences.geometry import RandomGeometry
+from corelic.attacks.draws import Draws
 from corelic.attacks.victim import Coded, Victim
 from corelic.codecs.base import Reconstruction
 from corelic.media import Picture
@@ -38,6 +39,7 @@ class TwoWay(Defence):
         ways = [victim.forward(x, random), other.forward(x, random)]
         return cheapest(x, ways, self.lambda_)
 
-    def code(self, victim: Victim, picture: Picture) -> Coded:
+    def code(self, victim: Victim, picture: Picture, draws: Draws) -> Coded:
         other = Defended(victim, self.other_way)
-        return cheapest_coded(picture, [victim.code(picture), other.code(picture)], self.lambda_)
+        ways = [victim.code(picture, draws.within(1)), other.code(picture, draws)]
+        return cheapest_coded(picture, ways, self.lambda_)

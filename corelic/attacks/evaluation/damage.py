@@ -2,6 +2,8 @@
 
 clean ────► code ─► bytes, C(x)   ┐
 attacked ─► code ─► bytes, C(x')  ┴─► Damage ─► means over pictures: Row
+
+A victim that draws lots codes both with those of the clean picture: C is one codec, not two.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 
 from corelic.attacks.attack import AttackResult
 from corelic.attacks.bands import high_share
+from corelic.attacks.draws import Draws
 from corelic.attacks.evaluation.matching import matched
 from corelic.attacks.pixels import clip_of
 from corelic.attacks.victim import Coded, Victim
@@ -208,8 +211,12 @@ class CleanSide:
             for one, picture in zip(clean, attacked, strict=True)
         )
 
+    def code(self, attacked: Picture, clean: Picture) -> Coded:
+        """Of a version of one of these pictures, with the lots that the clean one has drawn."""
+        return self.victim.code(attacked, Draws(clean))
+
     def damage(self, name: str, clean: Picture, coded: Coded, attacked: Picture) -> Damage:
-        found = self.victim.code(attacked)
+        found = self.code(attacked, clean)
         x, x_attacked = clean.pixels, attacked.pixels
         y, y_attacked = coded.picture.pixels, found.picture.pixels
         change = clip_of([attacked]) - clip_of([clean])

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from corelic.attacks.draws import Draws
 from corelic.attacks.errors import AttackError
 from corelic.attacks.evaluation.sweep import Judge
 from corelic.attacks.objectives.task import Classifier, TaskLoss
@@ -95,7 +96,7 @@ class Pipeline:
             found = f"{len(clean)} clean, {len(attacked)} attacked, {len(labels)} labels"
             raise AttackError("the pictures", f"are {found}; give one of each for each")
         before, clean_bytes = self.right(clean, labels)
-        after, attacked_bytes = self.right(attacked, labels)
+        after, attacked_bytes = self.right(attacked, labels, drawn_like=clean)
         lost = [was and not still for was, still in zip(before, after, strict=True)]
         return PipelineAccuracy(
             clean=Share(sum(before), len(labels)),
@@ -113,9 +114,19 @@ class Pipeline:
         return Share(sum(self.right(pictures, labels)[0]), len(labels))
 
     @torch.no_grad()
-    def right(self, pictures: Sequence[Picture], labels: Tensor) -> tuple[list[bool], int]:
-        """Whether each decoded picture gets its label, and the bytes of all files together."""
-        coded = [self.victim.code(picture) for picture in pictures]
+    def right(
+        self,
+        pictures: Sequence[Picture],
+        labels: Tensor,
+        *,
+        drawn_like: Sequence[Picture] | None = None,
+    ) -> tuple[list[bool], int]:
+        """Whether each decoded picture gets its label, and the bytes of all files together.
+
+        drawn_like  other versions, whose lots a victim that draws some uses; None: each its own
+        """
+        pairs = zip(pictures, drawn_like or pictures, strict=True)
+        coded = [self.victim.code(picture, Draws(like)) for picture, like in pairs]
         found = [self.classifier(clip_of([one.picture])).argmax(dim=1)[0] for one in coded]
         right = [bool(one == wanted) for one, wanted in zip(found, labels, strict=True)]
         return right, sum(one.file_bytes for one in coded)

@@ -1,7 +1,8 @@
 """NI: momentum that looks where it is about to go.
 
 Lin et al., "Nesterov Accelerated Gradient and Scale Invariance for Adversarial Attacks", ICLR 2020,
-arXiv:1908.06281, section 3.1.
+arXiv:1908.06281, section 3.1. Ours differs: the memory of t steps is t times as large as a step, so
+that looking ahead by it would leave the set ever further behind; ours looks one stride ahead.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
+from torch import Tensor
 
 from corelic.attacks.errors import AttackError
 from corelic.attacks.gradient import Answer, Gradient, Question, per_mean
@@ -19,7 +20,7 @@ from corelic.attacks.modifiers.base import Modifier
 
 @dataclass(frozen=True)
 class Nesterov(Modifier):
-    """Asks at x + stride · decay · g, then g ← decay · g + gradient / ‖gradient‖₁."""
+    """Asks at x + stride · decay · g / ‖g‖₁, then g ← decay · g + gradient / ‖gradient‖₁."""
 
     keeps_scores: ClassVar = False
     decay: float = 1.0
@@ -34,14 +35,17 @@ class Nesterov(Modifier):
         return f"Nesterov {self.decay:g}"
 
     def wrap(self, inner: Gradient) -> Gradient:
-        memory = torch.zeros(())
+        memory: Tensor | None = None
 
         def gradient(question: Question) -> Answer:
             nonlocal memory
-            memory = memory.to(question.x.device)
-            ahead = question.x + question.stride * self.decay * memory
-            answer = inner(question.at(ahead.clamp(0, 1)))
-            memory = self.decay * memory + per_mean(answer.gradient)
+            asked = question
+            if memory is not None:
+                ahead = question.x + question.stride * self.decay * per_mean(memory)
+                asked = question.at(ahead.clamp(0, 1))
+            answer = inner(asked)
+            found = per_mean(answer.gradient)
+            memory = found if memory is None else self.decay * memory + found
             return Answer(answer.score, memory)
 
         return gradient

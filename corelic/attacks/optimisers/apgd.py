@@ -35,7 +35,7 @@ def checkpoints(steps: int) -> set[int]:
 
 @dataclass(frozen=True)
 class APGD(GradientAttack):
-    """Returns the best clip met, not the last."""
+    """Returns the best clip met, not the last; it meets none outside of the set."""
 
     steps: int = 100
 
@@ -46,7 +46,7 @@ class APGD(GradientAttack):
         return " + ".join([f"APGD-{self.steps}", *(part.title for part in self.modifiers)])
 
     def search(self, run: Run) -> Tensor:
-        clean, constraint = run.clean, run.constraint
+        clean, constraint = run.clean, run.constraint.strict
         gradient = modified(run.probe, self.modifiers)
         judged = checkpoints(self.steps)
         unit = constraint.radius

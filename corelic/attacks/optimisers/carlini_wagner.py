@@ -52,7 +52,7 @@ class CarliniWagner(GradientAttack):
         return end >= self.goal
 
     def search(self, run: Run) -> Tensor:
-        clean = run.clean
+        clean, constraint = run.clean, run.constraint.strict
         aim = self.goal + SPARE * (self.goal - run.score(clean)).clamp_min(0)
         weight = torch.full((len(clean),), self.first_weight, device=clean.device)
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
@@ -65,7 +65,7 @@ class CarliniWagner(GradientAttack):
             gradient = modified(run.probe, self.modifiers)
             reached = torch.zeros_like(weight, dtype=torch.bool)
             for step in range(self.steps):
-                x = run.constraint.project((torch.tanh(w) + 1) / 2, clean)
+                x = constraint.project((torch.tanh(w) + 1) / 2, clean)
                 answer = gradient(run.question(x, self.learning_rate))
                 there, cost = answer.score >= aim, mse(x, clean)
                 smaller, higher = there & (cost < least), ~there & (answer.score > top)

@@ -3,7 +3,7 @@
 Andriushchenko et al., "Square Attack: a Query-efficient Black-box Adversarial Attack via Random
 Search", ECCV 2020, arXiv:1912.00049: vertical stripes first, then squares that shrink as queries
 are spent. The schedule is the paper's, stretched to the number of queries; ours differs: scores are
-of real files, and any constraint may follow.
+of real files, any constraint may follow, and no query is spent on a square that is there already.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from corelic.attacks.attack import Attack, Run
 from corelic.attacks.constraints.base import signs
-from corelic.attacks.pixels import wide
+from corelic.attacks.pixels import levels, wide
 
 SHRINKS = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)  # of SPAN queries; each halves the area
 SPAN = 10_000
+REDRAWN = 8  # times at most: where black and white stop every change, a query is lost all the same
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ class Square(Attack):
                 row = int(torch.randint(height - side + 1, (), generator=random))
                 column = int(torch.randint(width - side + 1, (), generator=random))
                 window = frame, slice(None), slice(row, row + side), slice(column, column + side)
-                sign = signs(torch.Size((3, 1, 1)), random).to(clean)
-                trial[window] = clean[window] + radius * sign
+                for _ in range(REDRAWN):
+                    sign = signs(torch.Size((3, 1, 1)), random).to(clean)
+                    trial[window] = clean[window] + radius * sign
+                    if not levels(trial[window]).equal(levels(best[window])):
+                        break
             trial = run.constraint.project(trial, clean)
             score = run.ask(trial)
             better = score > top

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from corelic.attacks.draws import Draws
 from corelic.attacks.pixels import clip_of
 from corelic.attacks.victim import Coded, LearnedVictim, Victim
 from corelic.codecs.base import Reconstruction
@@ -28,7 +29,7 @@ class Transparent(Victim):
         bits = self.rate(x)
         return Reconstruction(x, bits, torch.zeros_like(bits))
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         return Coded(round(self.rate(clip_of([picture])).item() / 8), picture)
 
 

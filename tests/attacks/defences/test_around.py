@@ -20,6 +20,7 @@ from corelic.attacks.defences.latent_clipping import MARGIN, LatentClipping
 from corelic.attacks.defences.self_ensemble import SelfEnsemble
 from corelic.attacks.defences.shifts import ShiftResampling
 from corelic.attacks.defences.two_way import TwoWay
+from corelic.attacks.draws import Draws
 from corelic.attacks.errors import AttackError
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import Coded, LearnedVictim, Victim
@@ -43,8 +44,8 @@ class Sided(Victim):
         bits = 800 * (1 + bad)
         return Reconstruction(x * keep[:, :, None, None], bits, torch.zeros_like(bits))
 
-    def code(self, picture: Picture) -> Coded:
-        found = self.forward(clip_of([picture]), draws())
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
+        found = self.forward(clip_of([picture]), torch.Generator())
         return Coded(round(found.bits.item() / 8), pictures_of(found.x_hat)[0])
 
 

@@ -10,6 +10,7 @@ from corelic.attacks.defences.cost import clean_cost, rate_curve
 from corelic.attacks.defences.median import Median
 from corelic.attacks.defences.two_way import TwoWay
 from corelic.attacks.defences.worth import lambda_of_victim
+from corelic.attacks.draws import Draws
 from corelic.attacks.pixels import pictures_of
 from corelic.attacks.victim import Coded, LearnedVictim, Victim
 from corelic.codecs.base import Reconstruction
@@ -31,7 +32,7 @@ class Priced(Victim):
     def forward(self, x: torch.Tensor, random: torch.Generator) -> Reconstruction:
         raise AssertionError("costs are those of files")
 
-    def code(self, picture: Picture) -> Coded:
+    def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         up = picture.pixels < 128
         off = np.where(up, picture.pixels + self.error, picture.pixels - self.error)
         return Coded(self.file_bytes, Picture(off.astype(np.uint8)))
