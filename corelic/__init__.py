@@ -160,8 +160,8 @@ def decode(
     max_pixels    larger pictures are refused before anything is allocated
     memory_bytes  as for `encode`
     progress      as for `encode`
-    fast          synthesis in bfloat16, where the device is quicker so: samples differ by 1 of 255
-                  at most
+    fast          synthesis in bfloat16, where the device is quicker so: samples differ by 1 of 255,
+                  hardly ever by more
 
     Raises CorelicError: BadFileError for damage of any kind, TooManyPixelsError,
     MissingWeightsError, DeviceError, MemoryBudgetError; PictureError for other

@@ -56,11 +56,14 @@ class Job:
         return sys.stdin.buffer.read()
 
     @property
-    def is_stream(self) -> bool:
-        """Whether the result goes to no file: then standard output may hold it, by another name."""
-        return self.output == STREAM or (
-            os.path.exists(self.output) and not os.path.isfile(self.output)
-        )
+    def goes_to_stdout(self) -> bool:
+        """By whichever name: `/dev/stdout` is another."""
+        if self.output == STREAM:
+            return True
+        with suppress(OSError, AttributeError):  # no such file yet; closed, or not the system's
+            there, stdout = os.stat(self.output), os.fstat(sys.stdout.fileno())
+            return (there.st_dev, there.st_ino) == (stdout.st_dev, stdout.st_ino)
+        return False
 
     def check(self) -> None:
         """What would make `write` fail is said before the work, not after it."""
@@ -159,7 +162,7 @@ def refuse_clashes(jobs: Sequence[Job]) -> None:
     for job in jobs:
         key = os.path.realpath(job.output) if job.output != STREAM else "-"
         if sys.platform in ("darwin", "win32"):  # their disks ignore case
-            key = unicodedata.normalize("NFC", key).casefold()
+            key = unicodedata.normalize("NFC", key).lower()
         if key in taken:
             reason = f"both {taken[key].name} and {job.name} would go there; give each its own -o"
             raise OutputError(str(job.output), reason)

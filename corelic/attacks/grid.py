@@ -54,6 +54,7 @@ from corelic.eval.threads import torch_threads
 from corelic.jobs import Failure
 from corelic.media import read_picture
 
+ATTACKS = 2  # one more whenever an attack or a defence computes something else
 Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
 
@@ -219,7 +220,8 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
     control = PEERS[plan.control].facts.version
     named = {text: _digest_of_files(re.split("[:+]", text)) for text in (NONE, *plan.defences)}
     named |= {text: _digest_of_files(text.split(":")) for text in plan.objectives}
-    defences, attacker = (NONE, *plan.defences), f"corelic {version('corelic')}"
+    defences = NONE, *plan.defences
+    attacker = f"corelic {version('corelic')}, attacks {ATTACKS}"
     for number, picture in enumerate(pictures):
         for constraint, objective, attack, defence, quality in product(
             plan.constraints, plan.objectives, plan.attacks, defences, plan.qualities

@@ -50,22 +50,27 @@ def bdrate(
     """
     from corelic.eval import published
     from corelic.eval.rate_distortion import bd_rate, bd_rates_by_picture
+    from corelic.eval.results import average_of, of_other_averages
 
     *sources, last = curves
     if not sources:
         raise BadParameter("give at least two curves; the last one is the anchor")
     anchor = published.find(last)
     found = []
+    of_averages = {}
     for source in sources:
         curve = published.find(source)
         pictures = bd_rates_by_picture(anchor, curve, metric=metric, interval_db=between)
         rate = bd_rate(anchor, curve, metric=metric, interval_db=between)
+        averages = average_of(last, anchor), average_of(source, curve)
+        of_averages[source] = of_other_averages(*averages)
         found.append((source, rate, pictures))
     if as_json:
         print_json(
             [
                 {"curve": source, "anchor": last, "metric": metric}
                 | asdict(rate)
+                | {"warnings": (*rate.warnings, *of_averages[source])}
                 | {"pictures": dict(pictures.percents)}
                 for source, rate, pictures in found
             ]
@@ -83,7 +88,7 @@ def bdrate(
     Console(markup=False).print(table)
     print(f"anchor: {last}, {metric}, pchip")
     for source, rate, pictures in found:
-        for warning in rate.warnings:
+        for warning in (*rate.warnings, *of_averages[source]):
             print(f"mind, {source}: {warning}")
         for name, reason in pictures.left_out:
             print(f"left out, {source}, {name}: {reason}")

@@ -148,7 +148,7 @@ def encode(
 
 
 def is_same(output: Path, source: Path) -> bool:
-    return os.path.realpath(output) == os.path.realpath(source)
+    return output.exists() and source.exists() and os.path.samefile(output, source)
 
 
 def check_suffix(output: Path | None, codec: str, suffix: str) -> None:
@@ -160,6 +160,9 @@ def check_suffix(output: Path | None, codec: str, suffix: str) -> None:
     known = Image.registered_extensions()
     other = known.get(output.suffix.lower())
     if other is not None and other != known.get(suffix):
+        from corelic.codecs.api import open_image_codec
+
+        open_image_codec(codec, "cpu")  # or a misspelt name would pass for a learned codec
         raise BadParameter(
             f"{output} would say {other}, and {codec} makes {suffix} files; "
             f"name one of those, or choose another --codec"

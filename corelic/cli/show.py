@@ -32,19 +32,19 @@ class Result(Protocol):
 
 
 def check_json(jobs: Sequence[Job], *, as_json: bool) -> None:
-    """BadParameter where standard output may have to take a result and the figures."""
-    if as_json and any(job.is_stream for job in jobs):
+    """BadParameter where standard output would take a result and the figures."""
+    if as_json and any(job.goes_to_stdout for job in jobs):
         raise BadParameter("standard output cannot take both the result and --json; give -o a file")
 
 
 def print_results(results: Sequence[Result], jobs: Sequence[Job], *, as_json: bool) -> None:
-    """A line each; on standard error where standard output may hold a result."""
+    """A line each; on standard error where standard output holds a result."""
     if as_json:
         print_json([asdict(result) for result in results])
         return
-    there = sys.stderr if any(job.is_stream for job in jobs) else sys.stdout
+    there = sys.stderr if any(job.goes_to_stdout for job in jobs) else sys.stdout
     for result in results:
-        if result.output != str(STREAM):
+        if result.output != str(STREAM) and there is not None:  # it may be closed
             print(result, file=there)
 
 

@@ -9,6 +9,7 @@ of WebP, whose format prescribes studio range, and of JPEG XL, which codes in it
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -109,7 +110,7 @@ class PillowCodec(ClassicalCodec):
             raise ForeignFileError(self.kind, str(error) or type(error).__name__) from error
 
     def _opened(self, data: bytes, max_pixels: int) -> Image.Image:
-        with opening(any_size=True):
+        with opening(sys.maxsize):
             image = Image.open(BytesIO(data), formats=[self.kind])
         check_size(*image.size, max_pixels)
         return image

@@ -101,7 +101,8 @@ class FileCodec(ImageCodec):
         """effort: how long the encoder looks for better latents; see `codecs.annealing`.
 
         fast: analysis and synthesis in bfloat16, where `codecs.precision` knows it to be quicker;
-        what a file decodes to differs by 1 of 255 at most from what float32 gives.
+        what a file decodes to differs by 1 of 255 from what float32 gives, hardly ever by
+        more.
         """
         self.weights, self.device, self.effort, self.fast = weights, device, effort, fast
         # Weights are cached and shared: moving them would pull them from under another codec.

@@ -56,7 +56,7 @@ def open_within(data: bytes, name: str, max_pixels: int) -> Image.Image | None:
         with suppress(ValueError):  # it will say what is wrong
             size = jxl_size(data)
         check_size(*size, max_pixels)
-    image = open_image(data, name, any_size=True)
+    image = open_image(data, name, max_pixels=max_pixels)
     if image is not None:
         check_size(*image.size, max_pixels)
     return image

@@ -157,7 +157,7 @@ def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple
     except CurveError:  # a codec that failed on every picture
         reason = f"the anchor {anchor_name} has no curve"
         return tuple(_no_rate(curve.name, anchor_name, metric, reason) for curve, metric in both)
-    anchor_average = _average_of(anchor_name, anchor)
+    anchor_average = average_of(anchor_name, anchor)
     rows = []
     for curve, metric in both:
         try:
@@ -167,7 +167,7 @@ def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple
             continue
         each = bd_rates_by_picture(anchor, curve, metric=metric)
         of_sets = published.of_other_sets(anchor_name, curve.name, pictures)
-        of_averages = _of_other_averages(anchor_average, curve)
+        of_averages = of_other_averages(anchor_average, average_of(curve.name, curve))
         warnings = (*rate.warnings, *of_sets, *of_averages)
         rows.append(BdRow(curve.name, anchor_name, metric, rate, each, warnings, None))
     return tuple(rows)
@@ -177,9 +177,8 @@ def _no_rate(curve: str, anchor: str, metric: Metric, reason: str) -> BdRow:
     return BdRow(curve, anchor, metric, None, Distribution((), ()), (), reason)
 
 
-def _of_other_averages(anchor_average: str | None, curve: Curve) -> list[str]:
+def of_other_averages(anchor_average: str | None, average: str | None) -> list[str]:
     """A warning where a mean of pictures is compared to one of pixels, as far as can be told."""
-    average = _average_of(curve.name, curve)
     if anchor_average is None or average is None or average == anchor_average:
         return []
     return [
@@ -188,7 +187,7 @@ def _of_other_averages(anchor_average: str | None, curve: Curve) -> list[str]:
     ]
 
 
-def _average_of(name: str, curve: Curve) -> str | None:
+def average_of(name: str, curve: Curve) -> str | None:
     """As the curve says, or its file; published ones are of pictures (`meta.aggregation`)."""
     if curve.average is not None:
         return curve.average

@@ -46,7 +46,7 @@ class Metadata:
 
 def metadata_of(image: Image.Image, turned: bool) -> Metadata:
     """Of an image whose pixels have been loaded; `turned`: its orientation is being applied."""
-    exif, icc, xmp = _exif_of(image), _bytes_of(image, "icc_profile"), _bytes_of(image, "xmp")
+    exif, icc, xmp = _exif_of(image), bytes_of(image, "icc_profile"), bytes_of(image, "xmp")
     if turned:
         exif = exif and upright_exif(exif)
         xmp = xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
@@ -123,7 +123,7 @@ def save_options(image: Image.Image, format: str) -> dict[str, object]:
     return options
 
 
-def _bytes_of(image: Image.Image, key: str) -> bytes | None:
+def bytes_of(image: Image.Image, key: str) -> bytes | None:
     """Of `info`, where a TIFF's tag of another type than it should have is a number or a tuple."""
     value = image.info.get(key)
     if isinstance(value, str):

@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from corelic.errors import PictureError
-from corelic.media.metadata import bare_exif
-from corelic.media.reading import open_image
+from corelic.media.metadata import bare_exif, bytes_of
+from corelic.media.reading import PILLOWS_LIMIT, open_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,14 @@ class PictureOutline:
 
 def outline_of(path: Path) -> PictureOutline:
     """PictureError for what Pillow cannot open."""
-    image = open_image(path, str(path), any_size=True)  # of its header alone
+    image = open_image(path, str(path), max_pixels=2 * PILLOWS_LIMIT)  # mostly of its header alone
     if image is None:
         raise PictureError(str(path), "is not a picture that Pillow can read; check the file")
     with image:
-        found = image.info
-        exif = found.get("exif")
+        exif = image.info.get("exif")
         has_exif = isinstance(exif, bytes) and bare_exif(exif)
-        has_profile = image.mode not in ("CMYK", "LAB") and found.get("icc_profile")
-        kept = bool(has_exif or has_profile or found.get("xmp"))
+        has_profile = image.mode not in ("CMYK", "LAB") and bytes_of(image, "icc_profile")
+        kept = bool(has_exif or has_profile or bytes_of(image, "xmp"))
         return PictureOutline(image.width, image.height, kept)
 
 

@@ -26,7 +26,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffI
 from corelic.disk import read_file
 from corelic.errors import CorelicError, OutOfMemoryError, PictureError, PictureWarning
 from corelic.media.deep import check_deep, is_deep, read_deep
-from corelic.media.metadata import UPRIGHT, metadata_of, orientation_of, turn
+from corelic.media.metadata import UPRIGHT, bytes_of, metadata_of, orientation_of, turn
 from corelic.media.picture import Picture, Samples
 
 _DEEPEST = 2**16 - 1
@@ -92,21 +92,27 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None) -> Pict
         return from_image(image, name)
 
 
-def open_image(source: bytes | Path, name: str, *, any_size: bool = False) -> Image.Image | None:
+def open_image(
+    source: bytes | Path, name: str, *, max_pixels: int | None = None
+) -> Image.Image | None:
     """A file or its bytes, opened but not loaded; None if Pillow knows no such format.
 
-    any_size  for who looks at the size before anything is loaded: it may be beyond what Pillow
-              opens, unless somebody has told Pillow how much that is, or Pillow's plug-in for the
-              format decodes as it opens
+    max_pixels  for who looks at the size before anything is loaded: it may be beyond what Pillow
+                opens, unless somebody has told Pillow how much that is. Only of a format that
+                Pillow decodes as it opens, larger ones are refused here
 
     PictureError for a picture that it knows, and cannot open.
     """
+    eager = max_pixels is not None and _decodes_as_it_opens(source)
     try:
-        with opening(any_size=any_size and not _decodes_as_it_opens(source)):
+        with opening(max_pixels if eager or max_pixels is None else sys.maxsize):
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
+        if eager and Image.MAX_IMAGE_PIXELS == PILLOWS_LIMIT:
+            remedy = "if you trust it, raise the limit with max_pixels= (--max-pixels)"
+            raise PictureError(name, f"is enormous ({error}); {remedy}") from error
         raise beyond_pillow(name, error) from error
     except CorelicError:  # of a .clc file, through our plug-in
         raise
@@ -125,16 +131,19 @@ def _decodes_as_it_opens(source: bytes | Path) -> bool:
 
 
 @contextmanager
-def opening(*, any_size: bool) -> Iterator[None]:
-    """Around `Image.open`, as `open_image` says: one at a time, for Pillow's limit is global."""
+def opening(max_pixels: int | None) -> Iterator[None]:
+    """Around `Image.open`, one at a time, for Pillow's limits are global.
+
+    max_pixels  what is opened, unless somebody has told Pillow; None: as Pillow has it
+    """
     # So are filters of warnings: of two threads, the one that ends last would put back what it
     # found, the filter of the other.
     with _OPENING, warnings.catch_warnings():
         # Pillow's limit on untrusted data is for those who set it; ours comes with the codec.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         limit, text_bytes = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
-        if any_size and limit == PILLOWS_LIMIT:
-            Image.MAX_IMAGE_PIXELS = None
+        if max_pixels is not None and limit == PILLOWS_LIMIT:
+            Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # it refuses what is larger than twice it
         # Profiles of printers have more than Pillow takes from a PNG, and writes to one.
         PngImagePlugin.MAX_TEXT_CHUNK = max(text_bytes, _PROFILE_BYTES)
         try:
@@ -148,9 +157,11 @@ def load_image(image: Image.Image, name: str, *, any_size: bool = False) -> None
 
     any_size  for who has looked at the size: of TIFFs, Pillow looks again
     """
-    beyond = any_size and image.width * image.height > (Image.MAX_IMAGE_PIXELS or sys.maxsize)
+    # Others can be loaded while other threads open theirs.
+    again = any_size and isinstance(image, TiffImageFile) and Image.MAX_IMAGE_PIXELS is not None
+    beyond = again and image.width * image.height > PILLOWS_LIMIT
     try:
-        with opening(any_size=True) if beyond else nullcontext():
+        with opening(sys.maxsize) if beyond else nullcontext():
             image.load()
     except CorelicError:  # of a .clc file, through our plug-in
         raise
@@ -254,7 +265,7 @@ def _as_tags_say(samples: Samples, image: TiffImageFile) -> Samples:
 
 def _from_inks(image: Image.Image, name: str) -> Image.Image:
     """CMYK to sRGB, as its profile has it, or else as printers never see it."""
-    profile = image.info.get("icc_profile")
+    profile = bytes_of(image, "icc_profile")
     how = "without a colour profile, so its colours are a guess"
     if profile:
         try:

@@ -313,3 +313,15 @@ def test_a_file_is_not_named_as_another_format(corelic: Program, codec: str, nam
 @pytest.mark.parametrize("name", ["small.jpeg", "small.JPG", "small", "small.dat"])
 def test_a_file_may_have_any_other_name(corelic: Program, name: str) -> None:
     assert corelic("encode", "photo.png", "--codec", "jpeg", "-o", name).exit_code == 0
+
+
+def test_a_misspelt_codec_is_told_so_whatever_the_file_is_called(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--codec", "JPEG", "-o", "small.jpg")
+    assert ran.exit_code == 1
+    assert "there is no codec" in ran.stderr
+
+
+def test_figures_go_beside_a_result_that_goes_nowhere(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--codec", "jpeg", "-o", os.devnull, "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert json.loads(ran.stdout)[0]["codec"] == "jpeg"

@@ -29,6 +29,7 @@ ROUNDS = 4  # of removing the low band, then returning to the inner set: each un
 # Where those do not suffice. Black frames take 15 to 40 for noise of 4 to 16 levels; from a cutoff
 # of about 0.3 on, nothing that only rises is high enough, and none would do.
 REFLECTIONS = 100
+PATIENCE, LEAST_GAIN = 10, 1e-3  # reflections that must raise the share of high frequencies so far
 REFLECTED = 2.0  # times the low band, taken away: its opposite is left
 INSIDE = 0.95  # of `low_share`: shrinking a frame and rounding it again may add some
 
@@ -80,10 +81,16 @@ class HighBand(Constraint):
 
     def _reflected(self, x: Tensor, clean: Tensor) -> Tensor:
         """Those frames that are not high, until they are, in 8 bits, with some to spare."""
-        for _ in range(REFLECTIONS):
+        most = float("-inf")  # of what was high, when it was last asked
+        for number in range(REFLECTIONS):
             low = ~wide(self._is_high(rounded(x) - clean, INSIDE * self.low_share))
             if not bool(low.any()):
                 break
+            if number % PATIENCE == 0:
+                high = float(high_share(x - clean, self.cutoff)[low.flatten()].mean())
+                if high < most + LEAST_GAIN:
+                    break
+                most = high
             change = x - clean
             change = (x - REFLECTED * low_band(change, self.cutoff)).clamp(0, 1) - clean
             change = change * (rms(x - clean) / rms(change))
