@@ -37,3 +37,4 @@ FOURTH = register(replace(FIRST, generation=4))
 # One more block in the analysis, whose time is the encoder's alone.
 DEEPER = replace(TRANSFORM, analysis_blocks=(4, 2))
 FIFTH = register(replace(FIRST, generation=5, transform=DEEPER))
+SIXTH = register(replace(FIFTH, generation=6))
