@@ -41,7 +41,10 @@ def test_a_profile_is_kept_or_its_loss_is_one_line(corelic: Program, photo: Imag
 
 def test_a_limit_of_pixels_can_be_given(corelic: Program) -> None:
     corelic("encode", "photo.png", "--codec", "webp", "-o", "small.webp")
-    limited = "--codec", "webp", "--max-pixels", "42239", "-o", "back.png"
-    for command, source in (("decode", "small.webp"), ("encode", "photo.png")):
-        ran = corelic(command, source, *limited)
+    limited = "--codec", "webp", "--max-pixels", "42239", "-o"
+    for command, source, output in (
+        ("decode", "small.webp", "back.png"),
+        ("encode", "photo.png", "back.webp"),
+    ):
+        ran = corelic(command, source, *limited, output)
         assert ran.exit_code == 1 and "raise the limit with max_pixels=42240" in ran.stderr
