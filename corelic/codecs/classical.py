@@ -30,6 +30,7 @@ from corelic.errors import (
     MissingPartError,
     OutOfMemoryError,
     PeerError,
+    PictureError,
     QualityError,
 )
 from corelic.media import Picture
@@ -106,6 +107,8 @@ class PillowCodec(ClassicalCodec):
             raise
         except Image.DecompressionBombError as error:
             raise beyond_pillow("the data", error) from error
+        except MemoryError as error:  # of plug-ins that decode as they open: nothing is damaged
+            raise PictureError("the data", "needs more memory than there is") from error
         except Exception as error:  # on damaged data plug-ins raise even IndexError
             raise ForeignFileError(self.kind, str(error) or type(error).__name__) from error
 

@@ -357,3 +357,14 @@ def test_a_program_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyP
     picture = Picture(np.zeros((16, 16, 3), np.uint8))
     with pytest.raises(PeerError, match="cannot be run"):
         peers.PEERS["libaom"].encode(picture, 50)
+
+
+def test_memory_that_opening_lacks_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = peers.PEERS["webp"].encode(Picture(np.zeros((16, 16, 3), np.uint8)), 50)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(PictureError, match="more memory than there is"):
+        peers.PEERS["webp"].decode(data)
