@@ -259,7 +259,9 @@ class Trainer:
         each = stage.batch // world
         mine = range(rank * each, (rank + 1) * each)
         random = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
-        quality = torch.rand(stage.batch, generator=random) * QUALITY_MAX
+        # One from each equal part of the scale: by chance alone, a small batch may miss half of it.
+        parts = torch.arange(stage.batch) + torch.rand(stage.batch, generator=random)
+        quality = parts * (QUALITY_MAX / stage.batch)
         crops = self.crops.batch_of_bytes(step, mine, stage.crop_px)
         if self.fabric.device.type == "cuda":
             crops = crops.pin_memory()  # else the device waits while they travel

@@ -19,7 +19,7 @@ from corelic.codecs import registry, store
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import open_codec
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.rate import lambda_of
+from corelic.codecs.rate import QUALITY_MAX, lambda_of
 from corelic.codecs.transforms.residual import ResidualSpec
 from corelic.entropy.grid import Snap, grid_layers
 from corelic.errors import (
@@ -254,6 +254,16 @@ def test_passes_share_a_step(tiny_trainer: type[TinyTrainer]) -> None:
     assert torch.allclose(found[0][0], found[1][0], rtol=1e-5)
     for one, two in zip(found[0][1], found[1][1], strict=True):
         assert torch.allclose(one, two, rtol=1e-3, atol=1e-6 + 1e-4 * one.abs().max().item())
+
+
+def test_each_part_of_the_scale_has_its_quality_in_a_step(tiny_trainer: type[TinyTrainer]) -> None:
+    trainer = tiny_trainer(RECIPE)
+    for step in range(5):
+        for stage in RECIPE.stages:
+            _, quality = trainer.samples(step, stage)
+            places = torch.arange(stage.batch)
+            assert quality.mul(stage.batch / QUALITY_MAX).floor().equal(places.float())
+    assert not trainer.samples(0, stage)[1].equal(quality)
 
 
 def test_a_warm_start_gives_the_codec_that_was_exported(tiny_trainer: type[TinyTrainer]) -> None:
