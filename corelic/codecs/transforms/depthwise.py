@@ -14,6 +14,8 @@ start, the equalised residual stream and the rate scales are ours.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,9 +99,13 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def needs_layers(x: Tensor) -> bool:
-    """Layer by layer is how gradients are found, and how autocast knows what to cast."""
-    return torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
+@contextmanager
+def branches(x: Tensor) -> Iterator[torch.dtype]:
+    """Of which type residual branches are; in it, nothing is cast that is not meant to be."""
+    kind = x.device.type
+    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    with torch.autocast(kind, enabled=False):
+        yield lower
 
 
 class Pointwise(nn.Module):
@@ -186,13 +192,14 @@ class DepthwiseAnalysis(nn.Module):
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """quality (N,) in [0, 100] -> y (N, M, H/16, W/16), in units of pixel values."""
-        if not needs_layers(x):
-            return torch.stack(
-                [
-                    analyse(self, one - LEVEL, rate, patch=PATCH)
-                    for one, rate in zip(x, quality[:, None], strict=True)
-                ]
-            )
+        if not torch.is_grad_enabled():
+            with branches(x) as dtype:
+                return torch.stack(
+                    [
+                        analyse(self, one - LEVEL, rate, patch=PATCH, dtype=dtype)
+                        for one, rate in zip(x, quality[:, None], strict=True)
+                    ]
+                )
         x = self.patches.forward_float32(channels_last(F.pixel_unshuffle(x - LEVEL, PATCH)))
         x = self.fine(x, quality)
         x = self.reduce.forward_float32(channels_last(F.pixel_unshuffle(x, 2)))
@@ -213,13 +220,14 @@ class DepthwiseSynthesis(nn.Module):
 
     def forward(self, y_hat: Tensor, quality: Tensor) -> Tensor:
         """quality (N,) in [0, 100] -> x_hat (N, 3, 16h, 16w), not clamped."""
-        if not needs_layers(y_hat):
-            return LEVEL + torch.stack(
-                [
-                    synthesise(self, one, rate, patch=PATCH)
-                    for one, rate in zip(y_hat, quality[:, None], strict=True)
-                ]
-            )
+        if not torch.is_grad_enabled():
+            with branches(y_hat) as dtype:
+                return LEVEL + torch.stack(
+                    [
+                        synthesise(self, one, rate, patch=PATCH, dtype=dtype)
+                        for one, rate in zip(y_hat, quality[:, None], strict=True)
+                    ]
+                )
         x = self.coarse(channels_last(y_hat), quality)
         x = F.pixel_shuffle(self.extend.forward_float32(x), 2)
         x = self.fine(channels_last(x), quality)
