@@ -58,19 +58,25 @@ def main() -> int:
     codec = open_codec("swift", "cpu")
     spec = codec.spec
     nats = math.log(spec.lambda_max / spec.lambda_min) / 100  # of λ, per unit of quality
-    rows, stale = [], []
+    rows, stale, own = [], [], []
     for picture in track(photographs(given.photos), description=spec.full_name):
         activity = math.log(activity_of(picture.pixels))
         for quality in QUALITIES:
             with exact_arithmetic():
                 search = Search(codec, picture, MEMORY_BYTES, silent)
-                values = []
+                values, shares = [], []
+                log_lambda = math.log(spec.lambda_min) + nats * quality
                 for step in (16 * quality, 16 * (quality + STALE)):
                     quantised = search.quantise(step)
                     rate = len(search.passes.words_of(quantised)) * 8 / math.prod(SIZE_PX)
                     error = search.error(quantised.latents.y_hat, step)
                     values.append(np.log([rate, error]))
-            lambdas = nats * quality - math.log(LAMBDA / spec.lambda_min)
+                    shares.append(
+                        math.log(max(search.density(quantised), 1e-6) / error) - log_lambda
+                    )
+            slope = (values[1][1] - values[0][1]) / (STALE * nats)
+            own.append([math.log(max(-slope, 1e-3)), shares[0]])
+            lambdas = log_lambda - math.log(LAMBDA)
             rows.append([activity, lambdas, *values[0]])
             stale.append((values[1] - values[0]) / (STALE * nats))
     table = np.array(rows)
@@ -87,6 +93,13 @@ def main() -> int:
     means, spreads = np.mean(stale, 0), np.std(stale, 0)
     for name, mean, spread in zip(("RATE_SLOPE", "ERROR_SLOPE"), means, spreads, strict=True):
         print(f"{name} {mean:.3f} ± {spread:.3f}")
+    logs, shares = np.array(own).T
+    (exponent, constant), *_ = np.linalg.lstsq(
+        np.stack([shares, np.ones(len(own))], 1), logs, rcond=None
+    )
+    rest = logs - exponent * shares - constant
+    print(f"OWN_SLOPE {-math.exp(constant):.3f}, OWN_EXPONENT {exponent:.3f}")
+    print(f"logarithms of slopes: ± {logs.std():.3f}, of which ± {rest.std():.3f} stays")
     return 0
 
 

@@ -281,7 +281,9 @@ class FileCodec(ImageCodec):
         grid = Grid(*(-(-side // unit_px) for side in (height_px, width_px)))
         plan = Costs(self.codec).plan(grid, work, memory_bytes)
         tables = Tables(self.weights.latent_tables, self.weights.hyper_tables)
-        return Passes(self.codec, tables, plan, self.device, progress, fast=self.fast)
+        # What a search decodes is measured and dropped; it goes through both transforms many times.
+        fast = self.fast or work == "search"
+        return Passes(self.codec, tables, plan, self.device, progress, fast=fast)
 
     def window(self, picture: Picture, area: Area) -> Tensor:
         """(1, 3, height, width) of the padded picture."""

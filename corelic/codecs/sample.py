@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import silent
-from corelic.codecs.search import Search
+from corelic.codecs.search import Search, units_of
 from corelic.codecs.tiling import Area
 from corelic.media import Picture
 
@@ -29,7 +29,10 @@ LEAST_ERROR = 1e-6  # of a perfect sample, too, a logarithm is taken
 
 
 class Sample:
-    """Some cells of a picture, of which none touches a border."""
+    """Some cells of a picture, of which none touches a border.
+
+    activity  where errors are looked at
+    """
 
     def __init__(self, codec: FileCodec, picture: Picture) -> None:
         spec, pixels = codec.spec, picture.pixels
@@ -46,7 +49,6 @@ class Sample:
         shares = (np.arange(ROWS * COLUMNS) + 0.5) / (ROWS * COLUMNS)
         chosen = order[np.searchsorted(mass, shares * mass[-1])]
         self.weights = 1 / activities[chosen]
-        self.activity = self._mean(activities[chosen])
         places = product(range(0, ROWS * side, side), range(0, COLUMNS * side, side))
         self.insides: list[Area] = [
             (slice(row + rim, row + side - rim), slice(column + rim, column + side - rim))
@@ -58,6 +60,7 @@ class Sample:
                 for row in np.split(chosen, ROWS)
             ]
         )
+        self.activity = self._mean(np.array([activity_of(mosaic[area]) for area in self.insides]))
         self.search = Search(codec, Picture(mosaic), MEMORY_BYTES, silent)
 
     @staticmethod
@@ -68,12 +71,13 @@ class Sample:
         return min(rows, columns) > 3 and rows * columns >= LEAST_CELLS
 
     def error(self, step: int) -> float:
-        """Mean squared error at a quality, in units of the picture."""
+        """Mean squared error at a quality, in units of 8 bits."""
         original = self.search.picture.pixels
         decoded = np.empty_like(original)
         for area, part in self.search.parts(self.search.quantise(step).latents.y_hat, step):
             decoded[area] = part
-        squares = np.square(np.subtract(decoded, original, dtype=np.int64))
+        differences = np.subtract(decoded, original, dtype=np.float64)
+        squares = np.square(differences / units_of(self.search.picture))
         found = self._mean(np.array([squares[area].mean() for area in self.insides]))
         return max(found, LEAST_ERROR)
 

@@ -76,13 +76,18 @@ class Search:
         return passes.quantise(y, self.start, again=True)
 
     def error(self, y_hat: Tensor, step: int) -> float:
-        """Mean squared error over all samples, in units of the picture."""
+        """Mean squared error over all samples, in units of 8 bits."""
         total, picture = 0, self.picture
         for area, part in self.parts(y_hat, step):
             difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
             total += int(np.square(difference, dtype=np.int64).sum())
         # Of a perfect one, too, a logarithm is taken.
-        return max(total, 0.5) / picture.pixels.size
+        return max(total, 0.5) / (picture.pixels.size * units_of(picture) ** 2)
+
+    def density(self, quantised: Quantised) -> float:
+        """Symbols that are not zero, per pixel."""
+        pixels = self.picture.width_px * self.picture.height_px
+        return int(torch.count_nonzero(quantised.symbols)) / pixels
 
     def parts(self, y_hat: Tensor, step: int) -> Iterator[tuple[Area, Samples]]:
         """What ŷ decodes to, area by area."""
@@ -94,3 +99,8 @@ class Search:
 
     def _quality(self, step: int) -> Tensor:
         return self.codec.quality_tensor(step / QUALITY_STEPS)
+
+
+def units_of(picture: Picture) -> float:
+    """How many of its units are one of 8 bits."""
+    return float(np.iinfo(picture.pixels.dtype).max) / 255

@@ -30,20 +30,24 @@ from corelic.media import Picture
 from corelic.media.hidden import smooth_hidden
 
 TRIALS = 8  # quantisations of the whole picture, at most
-USUAL_TRIALS = 4  # from then on files are kept, in case that trials run out
+USUAL_TRIALS = 4  # from then on files are kept, in case that no trial is near enough
 LARGEST_BYTES = 2**62  # no file is as large
 LEAST_BYTES = 4  # of latents: a logarithm is taken
+LOG_PEAK = 2 * math.log(255)  # of a squared error; errors of all depths are in units of 8 bits
 AIM, ENOUGH = 0.987, 0.974  # of the room for latents in a target size: where to go, to stay
 TOLERANCE_DB = 0.045
-# The last step need not be measured if it is this small: the slopes of other pictures are right to
-# a quarter, a secant of this one's to a tenth, and 0.05 dB shall be some three times that.
-TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.07, 0.15
+# The last step need not be measured if it is this small: a slope told from one quantisation is
+# right to a fifth, a secant to a tenth, and 0.05 dB shall be some three times that.
+TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.1, 0.15
 # Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
 # RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
 # with a power of λ, a lesser one where the analysis stays what it was.
 LAMBDA = 0.0155
-RATE_BPP, RATE_EXPONENT, RATE_SLOPE = 0.038, 0.54, 0.44
-ERROR, ERROR_ACTIVITY, ERROR_EXPONENT, ERROR_SLOPE = 2.1, 0.99, -0.52, -0.42
+RATE_BPP, RATE_EXPONENT, RATE_SLOPE = 0.035, 0.54, 0.43
+ERROR, ERROR_ACTIVITY, ERROR_EXPONENT, ERROR_SLOPE = 2.0, 0.99, -0.51, -0.41
+# The lesser power, of one picture: at the best trade, λ · error changes by what rate does, and rate
+# goes with the number of symbols that are not zero (He & Mitra, ρ-domain rate analysis, 2002).
+OWN_SLOPE, OWN_EXPONENT = -1.27, 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +163,7 @@ def encode_to_psnr(
     with codec.working_on(picture, max_pixels):
         picture = smooth_hidden(picture)
         search = Search(codec, picture, memory_bytes, progress)
-        peak = float(np.iinfo(picture.pixels.dtype).max)
-        wanted = 2 * math.log(peak) - target_db * math.log(10) / 10
+        wanted = LOG_PEAK - target_db * math.log(10) / 10
         scale = Scale(codec)
         if codec.effort:  # as for sizes; and it has some 0.1 dB less
             try:
@@ -175,7 +178,8 @@ def encode_to_psnr(
                 step = LAST_STEP
         else:
             step = _first_step(search, scale, wanted)
-        slope = scale.slope(ERROR_SLOPE)
+        # In a small one, a few symbols make more than a slope tells, and measuring takes no time.
+        smooth = Sample.can_be_had(codec, picture)
         points: list[Point] = []
         low, high = 0, LAST_STEP
         last = False  # whether the next quality is taken unmeasured
@@ -191,11 +195,14 @@ def encode_to_psnr(
                 break
             value = math.log(search.error(quantised.latents.y_hat, step))
             points.append(Point(step, value, search.analyses))
+            slope = scale.slope(own_slope(search.density(quantised), value, scale.at(step)))
             gap_db = _db(value - wanted)
             if abs(gap_db) <= TOLERANCE_DB:
                 nearest = None
                 break
-            if search.trials > USUAL_TRIALS and abs(gap_db) < nearest_db:
+            # Coding a small one takes no time either.
+            kept = search.trials > USUAL_TRIALS or not smooth
+            if kept and abs(gap_db) < nearest_db:
                 nearest, nearest_db = _coded(search, quantised, step), abs(gap_db)
             low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
             if low > high or search.trials == TRIALS:
@@ -205,9 +212,9 @@ def encode_to_psnr(
             # At an end, the target may be beyond it.
             inside = low < step < high and not search.is_stale(step)
             enough = TRUSTED_DB if _secant(points) is None else TRUSTED_WITH_SECANT_DB
-            last = inside and abs(gap_db) <= enough and not codec.effort
+            last = inside and smooth and abs(gap_db) <= enough and not codec.effort
         if step == LAST_STEP and points[-1].value > wanted:
-            best_db = _db(2 * math.log(peak) - points[-1].value)
+            best_db = _db(LOG_PEAK - points[-1].value)
             if target_db - best_db > TOLERANCE_DB:
                 reason = f"this codec reaches {best_db:.2f} dB for this picture; ask for less"
                 raise TargetError(target, reason)
@@ -220,11 +227,20 @@ def _coded(search: Search, quantised: Quantised, step: int) -> Coded:
     return Coded(step, quantised.latents.crc32, search.passes.words_of(quantised))
 
 
+def own_slope(density: float, log_error: float, log_lambda: float) -> float:
+    """The power of λ that the error of a picture goes with, for an analysis that stays.
+
+    density    symbols that are not zero, per pixel
+    log_error  of the mean squared error
+    """
+    share = math.log(max(density, 1e-6)) - log_lambda - log_error
+    return _plausible(OWN_SLOPE * math.exp(OWN_EXPONENT * share), ERROR_SLOPE)
+
+
 def _first_step(search: Search, scale: Scale, wanted: float) -> int:
-    """Where a PSNR may be found, by how busy the picture is, and then by a sample of it."""
+    """Where an error may be found: by how busy the picture is, then by a sample of it."""
     codec, picture = search.codec, search.picture
-    depth = 2 * math.log(float(np.iinfo(picture.pixels.dtype).max) / 255)
-    usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(_activity(picture)) + depth
+    usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(_activity(picture))
     step = scale.step_for(wanted - usual, ERROR_EXPONENT)
     if not Sample.can_be_had(codec, picture):
         return step
@@ -246,6 +262,10 @@ class Scale:
     def slope(self, exponent: float) -> float:
         """Of a logarithm that goes with λ ** exponent, per quality step."""
         return exponent * self.nats_per_step
+
+    def at(self, step: int) -> float:
+        """log λ."""
+        return math.log(self.lambda_min) + step * self.nats_per_step
 
     def step_for(self, nats: float, exponent: float) -> int:
         """Where something is so much above what it is at LAMBDA."""

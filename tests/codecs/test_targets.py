@@ -12,7 +12,10 @@ from skimage import data
 
 import corelic
 from corelic.codecs import store, targets
-from corelic.codecs.files import FileCodec, open_codec
+from corelic.codecs.files import FileCodec, exact_arithmetic, open_codec
+from corelic.codecs.limits import MEMORY_BYTES
+from corelic.codecs.passes import silent
+from corelic.codecs.search import Search
 from corelic.codecs.targets import TRIALS, Found, encode_to_psnr, encode_to_size
 from corelic.errors import TargetError
 from corelic.eval.metrics import psnr_db
@@ -30,6 +33,7 @@ PICTURES = {
     "cup": Picture(data.coffee()[100:329, 200:500]),
     "grey cat": Picture(data.chelsea()[50:250, 100:301, 1]),
 }
+LARGE = Picture(data.astronaut())  # so that a step tells what the next one gives
 every_picture = pytest.mark.parametrize("picture", PICTURES.values(), ids=list(PICTURES))
 
 
@@ -171,6 +175,9 @@ class Scripted:
         self.analyses += 1  # so that no quality bounds another
         return SimpleNamespace(latents=SimpleNamespace(y_hat=None, crc32=0))
 
+    def density(self, quantised: SimpleNamespace) -> float:
+        return 0.1
+
     def is_stale(self, step: int) -> bool:
         return False
 
@@ -184,12 +191,15 @@ class Scripted:
 
 
 def searched(
-    codec: FileCodec, monkeypatch: pytest.MonkeyPatch, short_db: list[float]
+    codec: FileCodec,
+    monkeypatch: pytest.MonkeyPatch,
+    short_db: list[float],
+    picture: Picture = LARGE,
 ) -> tuple[Found, Scripted]:
     script = Scripted(short_db, 30)
     monkeypatch.setattr(targets, "Search", lambda *options: script)
     monkeypatch.setattr(targets, "_first_step", lambda *options: 800)
-    return encode_to_psnr(codec, PICTURES["portrait"], 30), script
+    return encode_to_psnr(codec, picture, 30), script
 
 
 def test_where_trials_run_out_the_nearest_that_was_measured_counts(
@@ -218,3 +228,40 @@ def test_a_search_that_ends_soon_codes_once(
     assert (found.trials, script.coded) == (3, 1)
     found, script = searched(codec, monkeypatch, [2, -1, 0.06, math.nan])  # a last step, unmeasured
     assert (found.trials, script.coded) == (4, 1)
+
+
+def test_small_pictures_are_measured_to_the_end(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_db = [2, -1, 0.06, 0.09, -0.07, 0.08, 0.1, -0.1]
+    found, script = searched(codec, monkeypatch, short_db, PICTURES["portrait"])
+    assert found.trials == TRIALS
+    assert found.quality_step == script.steps[2]
+
+
+@pytest.mark.parametrize("name", ["portrait", "grey cat"])
+def test_the_slope_of_a_picture_is_known_from_one_quantisation(name: str) -> None:
+    codec, picture = open_codec("swift", "cpu"), PICTURES[name]
+    scale = targets.Scale(codec)
+    search = Search(codec, picture, MEMORY_BYTES, silent)
+    with exact_arithmetic():
+        for step in (300, 800, 1300):
+            quantised = search.quantise(step)
+            value = math.log(search.error(quantised.latents.y_hat, step))
+            slope = targets.own_slope(search.density(quantised), value, scale.at(step))
+            further = step + 60
+            there = search.quantise(further).latents.y_hat
+            found = (math.log(search.error(there, further)) - value) / (further - step)
+            assert 0.5 < scale.slope(slope) / found < 1.6
+
+
+def test_errors_of_all_depths_are_in_units_of_8_bits() -> None:
+    codec = open_codec("swift", "cpu")
+    pixels = PICTURES["portrait"].pixels[:128, :128]
+    errors = []
+    for samples in (pixels, pixels.astype(np.uint16) * np.uint16(257)):
+        search = Search(codec, Picture(samples), MEMORY_BYTES, silent)
+        with exact_arithmetic():
+            errors.append(search.error(search.quantise(800).latents.y_hat, 800))
+    # In 8 bits, what is decoded is rounded.
+    assert errors[1] == pytest.approx(errors[0], rel=0.05)

@@ -11,6 +11,7 @@ from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import FileCodec, exact_arithmetic
 from corelic.codecs.memory import Costs
 from corelic.codecs.precision import has_fast_bfloat16, lower_precision
+from corelic.codecs.targets import encode_to_psnr
 from corelic.eval.metrics import psnr_db
 from tests.allocations import peak_bytes
 from tests.conformance.conftest import every_codec, file_codec
@@ -56,6 +57,19 @@ def test_a_file_is_as_good_and_decodes_as_any(spec: CodecSpec, asked: list[torch
     assert len(found) == pytest.approx(len(plain), rel=0.01, abs=8)
     had, has = (psnr_db(picture.pixels, codec.decode(data).pixels) for data in (plain, found))
     assert has == pytest.approx(had, abs=0.05)
+
+
+@every_trained_codec
+def test_a_search_measures_in_it(spec: CodecSpec, asked: list[torch.device]) -> None:
+    codec, picture = file_codec(spec), photo(64, 64)
+    target_db = psnr_db(picture.pixels, codec.decode(codec.encode(picture, 60)).pixels)
+    assert target_db is not None and asked == []
+    found = encode_to_psnr(codec, picture, target_db)
+    assert len(asked) > found.analyses  # synthesis, too
+    asked.clear()
+    reached_db = psnr_db(picture.pixels, codec.decode(found.data).pixels)
+    assert asked == []
+    assert reached_db == pytest.approx(target_db, abs=0.1)  # steps of tiny are as large
 
 
 @every_codec
