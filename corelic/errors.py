@@ -313,7 +313,7 @@ class OutOfMemoryError(CorelicError, MemoryError):
     def __str__(self) -> str:
         return (
             f"a picture of {self.width_px} × {self.height_px} needs more memory than there is; "
-            "use a machine that has more, or a smaller picture"
+            "lower memory_bytes= (--memory), take a smaller picture, or a machine that has more"
         )
 
 

@@ -73,6 +73,7 @@ class PillowCodec(ClassicalCodec):
     """A format that Pillow, or a plug-in of it, reads and writes."""
 
     kind: ClassVar[str]  # Pillow's name of the format
+    decodes_as_it_opens: ClassVar[bool] = False  # then Pillow must know the limit before
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         """A complete file of the format; QualityError, or PeerError where the encoder refuses."""
@@ -106,14 +107,14 @@ class PillowCodec(ClassicalCodec):
         except CorelicError:
             raise
         except Image.DecompressionBombError as error:
-            raise beyond_pillow("the data", error) from error
+            raise beyond_pillow("the data", error, by_us=self.decodes_as_it_opens) from error
         except MemoryError as error:  # of plug-ins that decode as they open: nothing is damaged
             raise PictureError("the data", "needs more memory than there is") from error
         except Exception as error:  # on damaged data plug-ins raise even IndexError
             raise ForeignFileError(self.kind, str(error) or type(error).__name__) from error
 
     def _opened(self, data: bytes, max_pixels: int) -> Image.Image:
-        with opening(sys.maxsize):
+        with opening(max_pixels if self.decodes_as_it_opens else sys.maxsize):
             image = Image.open(BytesIO(data), formats=[self.kind])
         check_size(*image.size, max_pixels)
         return image
@@ -159,6 +160,7 @@ class Jpeg(PillowCodec):
 @dataclass(frozen=True)
 class WebP(PillowCodec):
     kind: ClassVar = "WEBP"
+    decodes_as_it_opens: ClassVar = True
     metadata: ClassVar = ("icc", "exif", "xmp")
     ranges: ClassVar = {"method": range(7)}
     method: int = 6

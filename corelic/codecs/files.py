@@ -146,10 +146,10 @@ class FileCodec(ImageCodec):
         """
         step = quality_step_of(quality)
         with self.working_on(picture, max_pixels):
-            picture = smooth_hidden(picture)
             size = picture.width_px, picture.height_px
+            windows = self.windows(*size, "encode", memory_bytes)
             passes = self.passes(*size, "encode", memory_bytes, progress)
-            windows = self.windows(passes, "encode", memory_bytes)
+            picture = smooth_hidden(picture)  # once there is room for the rest
             more = self.iterations(windows)
             passes.expects("analysis", "hyper_analysis", "hyper_synthesis", "context", more=more)
             at_step = self.quality_tensor(step / QUALITY_STEPS)
@@ -169,11 +169,14 @@ class FileCodec(ImageCodec):
         """The same codec without an effort."""
         return FileCodec(self.weights, self.device, fast=self.fast)
 
-    def windows(self, passes: Passes, work: Work, memory_bytes: int) -> list[Tile]:
-        """In which latents are sought; none without an effort."""
+    def windows(self, width_px: int, height_px: int, work: Work, memory_bytes: int) -> list[Tile]:
+        """In which latents are sought; none without an effort.
+
+        MemoryBudgetError names what suffices for all else, too: gradients take most.
+        """
         if not self.effort:
             return []
-        return self.annealer.tiles(passes.plan.grid, work, memory_bytes)
+        return self.annealer.tiles(self.grid(width_px, height_px), work, memory_bytes)
 
     def iterations(self, windows: list[Tile]) -> int:
         return len(windows) * ITERATIONS[self.effort]
@@ -225,8 +228,8 @@ class FileCodec(ImageCodec):
         if name != spec.full_name:
             raise HeaderError("codec", name, f"{spec.full_name}, whose weights it names")
         with memory_for(*size), exact_arithmetic():
-            extras = extras_of(content)
             passes = self.passes(*size, "decode", memory_bytes, progress)
+            extras = extras_of(content)
             passes.expects("hyper_synthesis", "context", "synthesis")
             quality = self.quality_tensor(header.quality)
             latents = passes.parse(Decoder(content.words), quality)
@@ -277,13 +280,16 @@ class FileCodec(ImageCodec):
         self, width_px: int, height_px: int, work: Work, memory_bytes: int, progress: Progress
     ) -> Passes:
         """The networks, planned for a picture of this size; MemoryBudgetError if that cannot be."""
-        unit_px = self.codec.spec.pad_multiple_px
-        grid = Grid(*(-(-side // unit_px) for side in (height_px, width_px)))
-        plan = Costs(self.codec).plan(grid, work, memory_bytes)
+        plan = Costs(self.codec).plan(self.grid(width_px, height_px), work, memory_bytes)
         tables = Tables(self.weights.latent_tables, self.weights.hyper_tables)
-        # What a search decodes is measured and dropped; it goes through both transforms many times.
-        fast = self.fast or work == "search"
-        return Passes(self.codec, tables, plan, self.device, progress, fast=fast)
+        drafts = work == "search"
+        return Passes(
+            self.codec, tables, plan, self.device, progress, fast=self.fast, drafts=drafts
+        )
+
+    def grid(self, width_px: int, height_px: int) -> Grid:
+        unit_px = self.codec.spec.pad_multiple_px
+        return Grid(*(-(-side // unit_px) for side in (height_px, width_px)))
 
     def window(self, picture: Picture, area: Area) -> Tensor:
         """(1, 3, height, width) of the padded picture."""

@@ -116,7 +116,9 @@ class Costs:
         # is coded, its table indexes, their order and its symbols.
         cell = torch.Size((1, m, side, side))
         of_step = -(-max(int(mask.sum()) for mask in context.masks(cell)) // latents)
-        decode = 4 * m + m + 2 * features + of_step * (1 + 4 + 4)
+        # So are hyper-latents, in float64 and as symbols or in float32.
+        hyper = -(-c * (EXACT_BYTES + FLOAT_BYTES) // HYPER_STRIDE**2)
+        decode = 4 * m + m + 2 * features + of_step * (1 + 4 + 4) + hyper
         encode = decode + 2 * m  # symbols of all steps, in 16 bits: coding goes backwards
         # Latents before any gain; parameters of the first step.
         search = encode + 4 * m + 5 * of_step

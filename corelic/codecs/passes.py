@@ -71,7 +71,8 @@ class Start:
 class Passes:
     """One picture's way through a codec, with a plan for its size.
 
-    fast  whether analysis and synthesis may take bfloat16
+    fast    whether analysis and synthesis may take bfloat16
+    drafts  whether what is decoded is measured and dropped: then synthesis may, too
     """
 
     def __init__(
@@ -83,9 +84,10 @@ class Passes:
         progress: Progress,
         *,
         fast: bool,
+        drafts: bool = False,
     ) -> None:
         self.codec, self.tables, self.plan, self.device = codec, tables, plan, device
-        self.progress, self.fast = progress, fast
+        self.progress, self.fast, self.drafts = progress, fast, drafts
         spec = codec.spec
         self.cell_px = spec.pad_multiple_px
         self.cell_latents = self.cell_px // spec.transform.stride_px
@@ -191,7 +193,7 @@ class Passes:
         """Areas of the padded picture, and their pixels (3, height, width), not clamped."""
         for tile in self._tiles("synthesis"):
             window = y_hat[at(tile.window(self.cell_latents))]
-            with lower_precision(self.device, self.fast):
+            with lower_precision(self.device, self.fast or self.drafts):
                 x_hat = self.codec.pixels_of(window, quality)
             yield tile.inner(self.cell_px), x_hat[at(tile.crop(self.cell_px))][0].float()
 

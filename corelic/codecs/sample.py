@@ -19,13 +19,14 @@ from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import silent
 from corelic.codecs.search import Search, units_of
 from corelic.codecs.tiling import Area
-from corelic.media import Picture
+from corelic.media import Picture, Samples
 
 ROWS, COLUMNS = 2, 4
 LEAST_CELLS = 6 * ROWS * COLUMNS  # of a picture: a sample of less would take too much of the time
 LOOKED_AT = 2**20  # samples, of which a picture's activity is taken
 CELLS_LOOKED_AT = 2**10
 LEAST_ERROR = 1e-6  # of a perfect sample, too, a logarithm is taken
+LEAST_ACTIVITY = 0.1  # of a blank one as well
 
 
 class Sample:
@@ -60,7 +61,8 @@ class Sample:
                 for row in np.split(chosen, ROWS)
             ]
         )
-        self.activity = self._mean(np.array([activity_of(mosaic[area]) for area in self.insides]))
+        inside = np.array([activity_of(mosaic[area]) for area in self.insides])
+        self.activity = max(self._mean(inside), LEAST_ACTIVITY)
         self.search = Search(codec, Picture(mosaic), MEMORY_BYTES, silent)
 
     @staticmethod
@@ -77,7 +79,7 @@ class Sample:
         for area, part in self.search.parts(self.search.quantise(step).latents.y_hat, step):
             decoded[area] = part
         differences = np.subtract(decoded, original, dtype=np.float64)
-        squares = np.square(differences / units_of(self.search.picture))
+        squares = np.square(differences / units_of(original))
         found = self._mean(np.array([squares[area].mean() for area in self.insides]))
         return max(found, LEAST_ERROR)
 
@@ -85,8 +87,8 @@ class Sample:
         return float(np.average(of_cells, weights=self.weights))
 
 
-def activity_of(pixels: NDArray[np.generic]) -> float:
-    """Mean difference between neighbours, both ways together, in units of the samples."""
+def activity_of(pixels: Samples) -> float:
+    """Mean difference between neighbours, both ways together, in units of 8 bits."""
     total = 0.0
     for axis in (0, 1):
         across = pixels.swapaxes(0, axis)
@@ -94,4 +96,4 @@ def activity_of(pixels: NDArray[np.generic]) -> float:
         chosen = across[:, ::lines].astype(np.int32)
         if len(chosen) > 1:
             total += float(np.abs(np.diff(chosen, axis=0)).mean())
-    return total
+    return total / units_of(pixels)

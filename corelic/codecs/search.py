@@ -22,6 +22,7 @@ from corelic.codecs.passes import Passes, Progress, Quantised, Start
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
 from corelic.codecs.tiling import Area
 from corelic.media import Picture, Samples
+from corelic.media.hidden import smooth_hidden
 
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
 STALE_STEPS = 8 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
@@ -29,15 +30,19 @@ NEAR_STEPS = 4 * QUALITY_STEPS  # how far hyper-latents do
 
 
 class Search:
-    """One picture, analysed where the search is, quantised wherever it goes."""
+    """One picture, analysed where the search is, quantised wherever it goes.
+
+    What is decoded is measured and dropped: synthesis takes bfloat16 where that is quicker.
+    """
 
     def __init__(
         self, codec: FileCodec, picture: Picture, memory_bytes: int, progress: Progress
     ) -> None:
-        self.codec, self.picture = codec, picture
+        self.codec = codec
         size = picture.width_px, picture.height_px
+        self.windows = codec.windows(*size, "search", memory_bytes)
         self.passes: Passes = codec.passes(*size, "search", memory_bytes, progress)
-        self.windows = codec.windows(self.passes, "search", memory_bytes)
+        self.picture = smooth_hidden(picture)  # once there is room for the rest
         self.latents: Tensor | None = None
         self.start: Start | None = None
         self.analysed_at = self.started_at = 0
@@ -73,7 +78,7 @@ class Search:
             z = self.codec.settled(passes, self.picture, y, quality, self.windows)
             self.start = passes.start(z, quality)
             self.started_at = step
-        return passes.quantise(y, self.start, again=True)
+        return passes.quantise(y, self.start, again=not self.windows)
 
     def error(self, y_hat: Tensor, step: int) -> float:
         """Mean squared error over all samples, in units of 8 bits."""
@@ -82,7 +87,7 @@ class Search:
             difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
             total += int(np.square(difference, dtype=np.int64).sum())
         # Of a perfect one, too, a logarithm is taken.
-        return max(total, 0.5) / (picture.pixels.size * units_of(picture) ** 2)
+        return max(total, 0.5) / (picture.pixels.size * units_of(picture.pixels) ** 2)
 
     def density(self, quantised: Quantised) -> float:
         """Symbols that are not zero, per pixel."""
@@ -101,6 +106,6 @@ class Search:
         return self.codec.quality_tensor(step / QUALITY_STEPS)
 
 
-def units_of(picture: Picture) -> float:
-    """How many of its units are one of 8 bits."""
-    return float(np.iinfo(picture.pixels.dtype).max) / 255
+def units_of(pixels: Samples) -> float:
+    """How many of their units are one of 8 bits."""
+    return float(np.iinfo(pixels.dtype).max) / 255

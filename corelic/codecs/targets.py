@@ -15,23 +15,21 @@ import math
 import sys
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from corelic.codecs.chunks import chunks_of
 from corelic.codecs.files import FileCodec
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import Progress, Quantised, silent
 from corelic.codecs.rate import QUALITY_STEPS
-from corelic.codecs.sample import Sample, activity_of
+from corelic.codecs.sample import LEAST_ACTIVITY, Sample, activity_of
 from corelic.codecs.search import LAST_STEP, Search
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import TargetError
 from corelic.media import Picture
-from corelic.media.hidden import smooth_hidden
 
 TRIALS = 8  # quantisations of the whole picture, at most
 USUAL_TRIALS = 4  # from then on files are kept, in case that no trial is near enough
 LARGEST_BYTES = 2**62  # no file is as large
+HIGHEST_DB = 200.0  # no picture of 16 bits has as much
 LEAST_BYTES = 4  # of latents: a logarithm is taken
 LOG_PEAK = 2 * math.log(255)  # of a squared error; errors of all depths are in units of 8 bits
 AIM, ENOUGH = 0.987, 0.974  # of the room for latents in a target size: where to go, to stay
@@ -93,8 +91,8 @@ def encode_to_size(
     if target_bytes < 1:
         raise TargetError(target, "a file has at least some; give a positive size")
     with codec.working_on(picture, max_pixels):
-        picture = smooth_hidden(picture)
         search = Search(codec, picture, memory_bytes, progress)
+        picture = search.picture
         pixels = picture.width_px * picture.height_px
         scale = Scale(codec)
         chunks = chunks_of(picture)
@@ -161,9 +159,9 @@ def encode_to_psnr(
     if not 0 < target_db < math.inf:
         raise TargetError(target, "no picture has such a PSNR; ask for 25 to 45 dB")
     with codec.working_on(picture, max_pixels):
-        picture = smooth_hidden(picture)
         search = Search(codec, picture, memory_bytes, progress)
-        wanted = LOG_PEAK - target_db * math.log(10) / 10
+        picture = search.picture
+        wanted = LOG_PEAK - min(target_db, HIGHEST_DB) * math.log(10) / 10
         scale = Scale(codec)
         if codec.effort:  # as for sizes; and it has some 0.1 dB less
             try:
@@ -246,7 +244,7 @@ def _first_step(search: Search, scale: Scale, wanted: float) -> int:
         return step
     sample = Sample(codec, picture)
     # What the sample has of busyness more than its share, it has of errors.
-    more = ERROR_ACTIVITY * math.log(sample.activity / max(activity_of(picture.pixels), 1e-6))
+    more = ERROR_ACTIVITY * math.log(sample.activity / _activity(picture))
     lacks = wanted + more - math.log(sample.error(step))
     return _bounded(step + lacks / scale.slope(ERROR_EXPONENT))
 
@@ -295,8 +293,8 @@ def _plausible(slope: float, usual: float) -> float:
 
 
 def _activity(picture: Picture) -> float:
-    """In 8 bits; of a blank picture, too, a logarithm is taken."""
-    return max(activity_of(picture.pixels) * 255 / np.iinfo(picture.pixels.dtype).max, 0.1)
+    """Of a blank picture, too, a logarithm is taken."""
+    return max(activity_of(picture.pixels), LEAST_ACTIVITY)
 
 
 def _db(nats: float) -> float:

@@ -110,10 +110,7 @@ def open_image(
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
-        if eager and Image.MAX_IMAGE_PIXELS == PILLOWS_LIMIT:
-            remedy = "if you trust it, raise the limit with max_pixels= (--max-pixels)"
-            raise PictureError(name, f"is enormous ({error}); {remedy}") from error
-        raise beyond_pillow(name, error) from error
+        raise beyond_pillow(name, error, by_us=eager) from error
     except CorelicError:  # of a .clc file, through our plug-in
         raise
     except MemoryError as error:  # of those that decode as they open
@@ -286,10 +283,13 @@ def _warn(message: str) -> None:
     warnings.warn(f"{message}; the inks themselves are lost", PictureWarning, stacklevel=2)
 
 
-def beyond_pillow(name: str, error: Image.DecompressionBombError) -> PictureError:
-    """For a picture above Pillow's own limit, which is its user's to set."""
-    reason = f"is enormous ({error}); if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
-    return PictureError(name, reason)
+def beyond_pillow(
+    name: str, error: Image.DecompressionBombError, *, by_us: bool = False
+) -> PictureError:
+    """For a picture above Pillow's limit: its user's own, or what `opening` told it."""
+    theirs = not by_us or Image.MAX_IMAGE_PIXELS != PILLOWS_LIMIT
+    limit = "PIL.Image.MAX_IMAGE_PIXELS" if theirs else "the limit with max_pixels= (--max-pixels)"
+    return PictureError(name, f"is enormous ({error}); if you trust it, raise {limit}")
 
 
 def _undecodable(name: str, error: Exception) -> PictureError:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageCms, ImageFile, WebPImagePlugin
 
 import corelic
 from corelic.codecs import api, colour, external, peers
@@ -230,6 +230,23 @@ def test_pillow_refuses_what_is_enormous_in_our_words(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(PictureError, match="enormous"):
         corelic.decode(data, codec="jpeg")
+
+
+def test_a_canvas_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = corelic.encode(Picture(np.zeros((400, 500, 3), np.uint8)), codec="webp")
+    made: list[object] = []
+    real = WebPImagePlugin._webp.WebPAnimDecoder
+
+    def watched(*given: object) -> object:
+        made.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(WebPImagePlugin._webp, "WebPAnimDecoder", watched)
+    with pytest.raises(PictureError, match="raise the limit with max_pixels"):
+        corelic.decode(data, codec="webp", max_pixels=1000)
+    assert not made
+    assert corelic.decode(data, codec="webp", max_pixels=200_000).size == (500, 400)
+    assert made
 
 
 def test_no_memory_is_no_damage(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:

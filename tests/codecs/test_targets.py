@@ -17,7 +17,7 @@ from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import silent
 from corelic.codecs.search import Search
 from corelic.codecs.targets import TRIALS, Found, encode_to_psnr, encode_to_size
-from corelic.errors import TargetError
+from corelic.errors import MemoryBudgetError, TargetError
 from corelic.eval.metrics import psnr_db
 from corelic.media import Picture
 from tests.tiny import TINY_WEIGHTS
@@ -164,7 +164,7 @@ class Scripted:
         self.short_db, self.target_db = short_db, target_db
         self.steps: list[int] = []
         self.analyses = self.coded = 0
-        self.passes = self
+        self.passes, self.picture = self, LARGE
 
     @property
     def trials(self) -> int:
@@ -197,6 +197,7 @@ def searched(
     picture: Picture = LARGE,
 ) -> tuple[Found, Scripted]:
     script = Scripted(short_db, 30)
+    script.picture = picture
     monkeypatch.setattr(targets, "Search", lambda *options: script)
     monkeypatch.setattr(targets, "_first_step", lambda *options: 800)
     return encode_to_psnr(codec, picture, 30), script
@@ -265,3 +266,25 @@ def test_errors_of_all_depths_are_in_units_of_8_bits() -> None:
             errors.append(search.error(search.quantise(800).latents.y_hat, 800))
     # In 8 bits, what is decoded is rounded.
     assert errors[1] == pytest.approx(errors[0], rel=0.05)
+
+
+def test_a_blank_picture_has_its_quality_for_every_psnr() -> None:
+    blank = Image.new("RGB", (512, 512), (77, 77, 77))
+    for target_db in (30, 40):
+        data = corelic.encode(blank, target_psnr_db=target_db)
+        decoded = np.asarray(corelic.decode(data))
+        reached_db = psnr_db(np.asarray(blank), decoded)
+        assert reached_db is None or reached_db == math.inf or reached_db >= target_db - 0.05
+
+
+def test_no_psnr_is_too_high_to_be_refused(codec: FileCodec) -> None:
+    with pytest.raises(TargetError, match="this codec reaches"):
+        encode_to_psnr(codec, PICTURES["grey cat"], 1e308)
+
+
+def test_an_effort_names_a_budget_that_would_do() -> None:
+    codec = open_codec(f"{TINY_WEIGHTS}:effort=1", "cpu")
+    picture = Picture(PICTURES["portrait"].pixels[:100, :129])
+    with pytest.raises(MemoryBudgetError) as refused:
+        codec.encode(picture, 50, memory_bytes=1000)
+    codec.encode(picture, 50, memory_bytes=refused.value.needed_bytes)
