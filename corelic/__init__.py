@@ -4,6 +4,8 @@
     image = corelic.decode(data)                     # PIL.Image.Image
     corelic.info(data)                               # size, codec, quality, without decoding
 
+All three take a path or bytes.
+
 Pillow knows .clc files, too: Image.open("photo.clc"), image.save("photo.clc", quality=60).
 
 Importing this package imports the core of Pillow, to tell it, but not torch: the first call that
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from corelic import pillow_plugin
 from corelic.codecs.limits import MEMORY_BYTES
+from corelic.disk import read_file
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import CorelicError
 
@@ -141,7 +144,7 @@ def encode(
 
 
 def decode(
-    data: Bytes,
+    data: str | Path | Bytes,
     *,
     device: str = "auto",
     codec: str | Path | None = None,
@@ -155,6 +158,7 @@ def decode(
     A .clc file gives mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF and XMP in `info`; any
     other format that Pillow reads gives what Pillow makes of it.
 
+    data          path or bytes of the file
     codec         path of the weights, where they are neither shipped nor in CORELIC_MODELS, or the
                   classical codec that made the file
     max_pixels    larger pictures are refused before anything is allocated
@@ -165,12 +169,13 @@ def decode(
 
     Raises CorelicError: BadFileError for damage of any kind, TooManyPixelsError,
     MissingWeightsError, DeviceError, MemoryBudgetError; PictureError for other
-    formats.
+    formats, and for a path that cannot be read.
     """
     from corelic.codecs import api
 
     return api.decode(
         _bytes_of(data),
+        _path_of(data) or api.DATA,
         device=device,
         codec=None if codec is None else str(codec),
         max_pixels=max_pixels,
@@ -181,7 +186,7 @@ def decode(
 
 
 def decode_picture(
-    data: Bytes,
+    data: str | Path | Bytes,
     *,
     device: str = "auto",
     codec: str | Path | None = None,
@@ -198,6 +203,7 @@ def decode_picture(
 
     return api.decode_picture(
         _bytes_of(data),
+        _path_of(data) or api.DATA,
         device=device,
         codec=None if codec is None else str(codec),
         max_pixels=max_pixels,
@@ -207,11 +213,15 @@ def decode_picture(
     )
 
 
-def info(data: Bytes) -> FileInfo:
-    """What a file says about itself, checked, without decoding it; BadFileError for damage."""
+def info(data: str | Path | Bytes) -> FileInfo:
+    """What a file says about itself, checked, without decoding it; `data` as for `decode`.
+
+    BadFileError for damage; PictureError for a path that cannot be read.
+    """
     from corelic.entropy import container
 
-    content = container.read(_bytes_of(data))
+    whole = _bytes_of(data)
+    content = container.read(whole)
     header = content.header
     return FileInfo(
         format_version=container.VERSION,
@@ -223,7 +233,7 @@ def info(data: Bytes) -> FileInfo:
         colour=header.colour.name.lower(),
         bit_depth=content.bit_depth,
         quality=header.quality,
-        file_bytes=memoryview(data).nbytes,
+        file_bytes=len(whole),
         chunks=tuple(ChunkInfo(container.label(type), size) for type, size in content.sizes),
     )
 
@@ -243,5 +253,11 @@ def list_codecs() -> tuple[CodecInfo, ...]:
     return api.list_codecs()
 
 
-def _bytes_of(data: Bytes) -> bytes:
+def _bytes_of(data: str | Path | Bytes) -> bytes:
+    if isinstance(data, str | Path):
+        return read_file(Path(data))
     return data if isinstance(data, bytes) else bytes(memoryview(data))
+
+
+def _path_of(data: str | Path | Bytes) -> str | None:
+    return str(data) if isinstance(data, str | Path) else None

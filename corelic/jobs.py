@@ -65,6 +65,10 @@ class Job:
             return (there.st_dev, there.st_ino) == (stdout.st_dev, stdout.st_ino)
         return False
 
+    def has_file(self) -> bool:
+        """Whether there is one under the name of its result, whatever is in it."""
+        return os.path.isfile(self.output)
+
     def check(self) -> None:
         """What would make `write` fail is said before the work, not after it."""
         if self.output == STREAM and sys.stdout is None:
@@ -139,18 +143,28 @@ def inspect(sources: Sequence[Path]) -> list[Job]:
 
 
 def plan(
-    sources: Sequence[Path], output: Path | None, *, suffix: str, overwrite: bool
+    sources: Sequence[Path],
+    output: Path | None,
+    *,
+    suffix: str,
+    overwrite: bool,
+    makes_folder: bool = False,
 ) -> list[Job]:
     """One job per source, as `inspect` finds them, with a place for its result.
 
-    `output` is a file, a folder or STREAM; None is beside each source, under `suffix`. OutputError
-    where two jobs would write one file, or one job another's input: then nothing is done at all.
+    `output` is a file, a folder or STREAM; None is beside each source, under `suffix`. With
+    `makes_folder` it is a folder, made when needed. OutputError where two jobs would write one
+    file, or one job another's input: then nothing is done at all.
     """
     files = [job.source for job in inspect(sources)]
-    if len(files) > 1 and output is not None and not os.path.isdir(output):
+    folder = output if output is not None and (makes_folder or os.path.isdir(output)) else None
+    if len(files) > 1 and output is not None and folder is None:
         reason = f"there are {len(files)} inputs, so -o must name a folder that exists"
-        raise OutputError(str(output), reason)
-    jobs = [Job(file, _output_for(file, output, suffix), overwrite) for file in files]
+        raise OutputError(str(output), f"{reason}, or end in {os.sep} to have it made")
+    jobs = [
+        Job(file, _output_for(file, output, folder, suffix), overwrite, makes_folder)
+        for file in files
+    ]
     refuse_clashes(jobs)
     return jobs
 
@@ -288,12 +302,12 @@ def _expand(source: Path) -> list[Path]:
     return [Path(match) for match in sorted(glob(pattern, recursive=True))] or [source]
 
 
-def _output_for(source: Path, output: Path | None, suffix: str) -> Path:
+def _output_for(source: Path, output: Path | None, folder: Path | None, suffix: str) -> Path:
     name = source.stem + suffix
-    if output is not None and os.path.isdir(output):
+    if folder is not None:
         if source == STREAM:
-            raise OutputError(str(output), "standard input has no name; give -o a file")
-        return output / name
+            raise OutputError(str(folder), "standard input has no name; give -o a file")
+        return folder / name
     if output is not None:
         return output
     return STREAM if source == STREAM else source.with_name(name) if source.name else Path(name)

@@ -28,7 +28,7 @@ class Tree:
 
     jobs: tuple[Job, ...]
     failures: tuple[Failure, ...]
-    left_out: int
+    left_out: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def plan_tree(
         raise OutputError(str(output), "the results of a folder need a folder; name one with -o")
     places: list[_Place] = []
     failures: list[Failure] = []
-    left_out = 0
+    left_out: list[Path] = []
     for source in (job.source for job in inspect(sources)):
         if source == STREAM:
             raise PictureError("standard input", "is no folder; leave -r out")
@@ -71,13 +71,13 @@ def plan_tree(
             if _is_taken(file, taken):
                 places.append(_Place(file, (output or source) / file.relative_to(source)))
             else:
-                left_out += 1
+                left_out.append(file)
     jobs = tuple(
         Job(place.source, path, overwrite, makes_folder=True)
         for place, path in zip(places, _outputs(places, suffix), strict=True)
     )
     refuse_clashes(jobs)
-    return Tree(jobs, tuple(failures), left_out)
+    return Tree(jobs, tuple(failures), tuple(left_out))
 
 
 def _walk(top: Path, output: Path | None, failures: list[Failure]) -> Iterator[Path]:

@@ -160,3 +160,33 @@ def test_only_a_limit_that_somebody_set_in_pillow_is_heeded(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
     with pytest.raises(PictureError, match="enormous"):
         corelic.encode(path, codec=TINY)
+
+
+# Paths
+
+
+def test_every_function_takes_paths(png: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "photo.clc"
+    data = corelic.encode(png, codec=TINY)
+    path.write_bytes(data)
+    expected = corelic.decode(data, codec=TINY).tobytes()
+    for source in (path, str(path)):
+        assert corelic.info(source) == corelic.info(data)
+        assert corelic.decode(source, codec=TINY).tobytes() == expected
+        assert corelic.decode_picture(source, codec=TINY).pixels.tobytes() == expected
+
+
+def test_errors_call_a_file_by_its_path(png: bytes, tmp_path: Path) -> None:
+    missing, cut = tmp_path / "missing.clc", tmp_path / "cut.png"
+    cut.write_bytes(png[: len(png) // 2])
+    for function in (corelic.info, corelic.decode, corelic.decode_picture):
+        with pytest.raises(PictureError, match=r"missing\.clc: there is no such file"):
+            function(missing)
+    for function in (corelic.decode, corelic.decode_picture):
+        with pytest.raises(PictureError, match=r"cut\.png: cannot be decoded"):
+            function(cut)
+
+
+def test_a_codec_is_looked_for_before_a_picture_is_read() -> None:
+    with pytest.raises(UnknownCodecError, match="did you mean 'jpeg'"):
+        corelic.encode("missing.png", codec="jpg")

@@ -77,6 +77,17 @@ def test_several_inputs_need_a_folder() -> None:
         outputs(make("a.png", "b.png"), Path("c.clc"))
 
 
+def test_a_folder_may_be_one_that_is_to_be_made() -> None:
+    for names in (["a.png"], ["a.png", "b.png"]):
+        jobs_ = plan(
+            make(*names), Path("new/out"), suffix=".clc", overwrite=False, makes_folder=True
+        )
+        assert [job.output.parent for job in jobs_] == [Path("new/out")] * len(names)
+        assert not Path("new").exists()
+    jobs_[0].check()
+    assert Path("new/out").is_dir()
+
+
 def test_a_disk_that_ignores_case_has_one_of_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = make("X.png", "x.jpg")
     assert len(plan(sources, None, suffix=".clc", overwrite=True)) == 2

@@ -46,7 +46,7 @@ def test_the_tree_is_mirrored_in_order() -> None:
         ("in/z/b.JPG", "out/z/b.clc"),
         ("in/z/y/ü ñ.png", "out/z/y/ü ñ.clc"),
     ]
-    assert (tree.left_out, tree.failures) == (2, ())
+    assert (tree.left_out, tree.failures) == ((Path("in/no"), Path("in/notes.txt")), ())
 
 
 def test_planning_makes_nothing_and_checking_makes_the_folder() -> None:
@@ -113,7 +113,7 @@ def test_hidden_files_are_taken_and_companions_are_not() -> None:
     make("in/.a.png", "in/.x/b.png", "in/._b.png")  # the last is no picture: macOS makes such
     tree = planned("in")
     assert outputs(tree) == {"in/.a.png": "out/.a.clc", "in/.x/b.png": "out/.x/b.clc"}
-    assert tree.left_out == 1
+    assert tree.left_out == (Path("in/._b.png"),)
 
 
 def test_links_to_files_are_taken_and_those_to_folders_are_not_followed() -> None:
@@ -130,7 +130,7 @@ def test_what_never_ends_is_left_out() -> None:
     make("in/a.png")
     os.mkfifo("in/pipe.png")
     tree = planned("in")
-    assert (list(outputs(tree)), tree.left_out) == (["in/a.png"], 1)
+    assert (list(outputs(tree)), tree.left_out) == (["in/a.png"], (Path("in/pipe.png"),))
 
 
 def test_an_output_inside_the_source_is_no_source() -> None:

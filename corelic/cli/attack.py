@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from corelic.attacks.evaluation.damage import Row
     from corelic.attacks.objectives import Box
+    from corelic.media import Picture
 
 SUFFIX = ".png"
 FIGURES = "attack.json"
@@ -45,6 +46,7 @@ class AttackOptions:
     steps: int
     queries: int
     seed: int
+    crop: int | None
 
 
 def attack(
@@ -98,6 +100,9 @@ def attack(
     region: Annotated[
         str | None, Option(metavar="X,Y,W,H", help="Damage counts only there, in pixels.")
     ] = None,
+    crop: Annotated[
+        int | None, Option(min=16, metavar="PX", help="Attack the middle of each picture.")
+    ] = None,
     control: Annotated[
         str, Option(help="Classical codec that is given the same pictures, at equal PSNR.")
     ] = "jpeg",
@@ -125,11 +130,15 @@ def attack(
       corelic attack photo.png --attack adam --constraint two-branch:psnr=38:linf=16 -o attacked
       corelic attack photo.png --codec avif --attack square --queries 500 -o attacked
       corelic attack photo.png --defence latent-clipping --clean photos/ -o attacked
+      corelic attack photo.png --crop 128 -o attacked
     """
+    from corelic.attacks.defences.named import check_clean
+    from corelic.attacks.defences.shown import shown_files
     from corelic.attacks.evaluation.damage import joined
     from corelic.attacks.evaluation.figures import save_rows, to_json
     from corelic.cli.show import print_json
 
+    check_clean([defence] if defence is not None else [], clean or [])
     given = AttackOptions(
         codec=codec,
         quality=quality,
@@ -138,12 +147,13 @@ def attack(
         constraint=constraint,
         modifiers=tuple(modifier or ()),
         defence=defence,
-        clean=tuple(clean or ()),
+        clean=shown_files(clean or ()),
         region=_region(region),
         control=control,
         steps=steps,
         queries=queries,
         seed=seed,
+        crop=crop,
     )
     check(given)  # one error if a part cannot be had, not one for each picture
     make_folder(output)
@@ -191,9 +201,18 @@ def check(given: AttackOptions) -> None:
 
 def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
     """Attacks one picture, writes it, and measures what the written file does."""
+    from corelic.codecs.files import memory_for
+    from corelic.media import read_picture
+
+    read = read_picture(job.read(), name=job.name)
+    with memory_for(read.width_px, read.height_px):
+        return _attacked(job, read, given)
+
+
+def _attacked(job: Job, read: Picture, given: AttackOptions) -> tuple[Row, ...]:
     from corelic.attacks import spelling
     from corelic.attacks.defences.named import defend
-    from corelic.attacks.defences.shown import shown_pictures
+    from corelic.attacks.defences.shown import check_not_shown, shown_pictures
     from corelic.attacks.evaluation.controls import with_controls
     from corelic.attacks.evaluation.damage import CleanSide
     from corelic.attacks.evaluation.written import written
@@ -202,12 +221,14 @@ def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
     from corelic.attacks.victim import victim_of
     from corelic.codecs.api import open_image_codec
     from corelic.codecs.peers import PEERS
-    from corelic.media import read_picture
 
-    (picture,) = pictures_of(clip_of([read_picture(job.read(), name=job.name)]))
+    (whole,) = pictures_of(clip_of([read]))
+    picture = whole if given.crop is None else whole.middle(given.crop, given.crop)
     victim = victim_of(open_image_codec(given.codec, "cpu"), given.quality)
     if given.defence is not None:
-        victim = defend(victim, given.defence, shown_pictures(given.clean, picture))
+        others = shown_pictures(given.clean)
+        check_not_shown(whole, given.clean, others)
+        victim = defend(victim, given.defence, others)
     objective = spelling.objective(given.objective)
     if given.region is not None:
         objective = Region.box(objective, picture.width_px, picture.height_px, given.region)
@@ -231,25 +252,39 @@ def table(rows: Sequence[Row]) -> Table:
     from rich.table import Table
 
     found = Table(title=f"means over {len(rows[0].damages)} pictures, of files", show_lines=True)
-    for column in ("victim", "attack", "input", "output", "VI", "lost", "bytes", "s"):
+    for column in ("victim", "attack", "score", "input", "output", "lost", "bytes", "s"):
         found.add_column(column, justify="left" if column in ("victim", "attack") else "right")
     for row in rows:
         found.add_row(
             row.victim,
-            row.attack + ("" if row.moved else "\n(nothing gained)"),
+            "\n".join(filter(None, (row.attack, *_remarks(row)))),
+            f"{_score(row.score_before)}\n→ {_score(row.score_after)}",
             f"{_db(row.input_psnr_db)}\nL∞ {row.linf_levels}",
-            _db(row.output_psnr_db),
-            _db(row.vi_db),
+            f"{_db(row.output_psnr_db)}\nVI {_db(row.vi_db)}",
             _db(row.source_loss_db),
             f"× {row.bytes_ratio:.3f}",
             f"{row.seconds:.1f}",
         )
     found.caption = (
+        "score: what the attack was to raise, of files, before → after; "
         "input: PSNR of the attacked picture; output: PSNR between both decoded pictures; "
         "VI: input − output; lost: PSNR to the source, before − after; "
         "bytes: file of the attacked picture / of the clean one"
     )
     return found
+
+
+def _remarks(row: Row) -> Iterator[str]:
+    if not row.moved:
+        yield "(nothing gained)"
+    if row.reclassified is not None:
+        yield f"(another class in {row.reclassified} of {len(row.damages)})"
+    if row.left_out:
+        yield f"({row.left_out})"
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _db(value: float | None) -> str:

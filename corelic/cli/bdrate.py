@@ -57,20 +57,22 @@ def bdrate(
         raise BadParameter("give at least two curves; the last one is the anchor")
     anchor = published.find(last)
     found = []
-    of_averages = {}
+    warnings = {}
     for source in sources:
         curve = published.find(source)
         pictures = bd_rates_by_picture(anchor, curve, metric=metric, interval_db=between)
         rate = bd_rate(anchor, curve, metric=metric, interval_db=between)
         averages = average_of(last, anchor), average_of(source, curve)
-        of_averages[source] = of_other_averages(*averages)
+        count = len(curve.pictures or anchor.pictures)  # published curves hold none
+        of_sets = published.of_other_sets(last, source, count)
+        warnings[source] = (*rate.warnings, *of_sets, *of_other_averages(*averages))
         found.append((source, rate, pictures))
     if as_json:
         print_json(
             [
                 {"curve": source, "anchor": last, "metric": metric}
                 | asdict(rate)
-                | {"warnings": (*rate.warnings, *of_averages[source])}
+                | {"warnings": warnings[source]}
                 | {"pictures": dict(pictures.percents)}
                 for source, rate, pictures in found
             ]
@@ -87,8 +89,8 @@ def bdrate(
         table.add_row(*cells)
     Console(markup=False).print(table)
     print(f"anchor: {last}, {metric}, pchip")
-    for source, rate, pictures in found:
-        for warning in (*rate.warnings, *of_averages[source]):
+    for source, _rate, pictures in found:
+        for warning in warnings[source]:
             print(f"mind, {source}: {warning}")
         for name, reason in pictures.left_out:
             print(f"left out, {source}, {name}: {reason}")

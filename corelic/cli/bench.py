@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.console import Console
 from rich.table import Table
-from typer import Argument, Option
+from typer import Argument, BadParameter, Exit, Option
 
 import corelic
 from corelic.cli import options
 from corelic.console import show_error, step_bar
-from corelic.jobs import JobsFailedError
 
 if TYPE_CHECKING:
     from corelic.eval.results import Results
@@ -45,7 +44,7 @@ def bench(
         Literal["local", "ray"], Option(help="Processes here, or a Ray cluster.")
     ] = "local",
     ray_address: Annotated[
-        str | None, Option(help="Of the cluster; default: one on this machine.")
+        str | None, Option(help="Of the cluster, with --engine ray; default: one on this machine.")
     ] = None,
     device: options.Device = "cpu",
 ) -> None:
@@ -62,6 +61,8 @@ def bench(
     from corelic.eval import bench, results
     from corelic.eval.engines import Engine, Processes, Ray, Serial
 
+    if ray_address is not None and engine != "ray":
+        raise BadParameter("--ray-address is for --engine ray; give both or neither")
     names = options.some_listed("codecs", codecs)
     plan = results.Plan(
         codecs=names,
@@ -83,11 +84,15 @@ def bench(
     _show(outcome.results, Console(markup=False))
     print(f"all figures: {output}; for plots and a page: corelic report {output}")
     if outcome.failures:
-        left_out = [p.name for p in outcome.results.run.pictures if not p.averaged]
+        run = outcome.results.run
+        left_out = [p.name for p in run.pictures if not p.averaged]
         if left_out:
             print(f"left out of every average: {', '.join(left_out)}")
-        tried = len(outcome.failures) + len(outcome.results.run.averaged)
-        raise JobsFailedError(outcome.failures, tried)
+        # Failures are of files, or of a codec on one: they do not add up with pictures.
+        count, averaged = len(outcome.failures), len(run.averaged)
+        failures = "1 failure" if count == 1 else f"{count} failures"
+        show_error(f"{failures}, named above; averages are over {averaged} pictures", console)
+        raise Exit(1)
 
 
 def _show(found: Results, console: Console) -> None:

@@ -21,9 +21,9 @@ FIELDS = (
 
 
 def codecs(as_json: options.Json = False) -> None:
-    """List the codecs there are; those that are trained can encode.
+    """List the codecs there are; those that are trained can encode, and the classical ones.
 
-    --json adds licences, weights files and how each runs in tiles.
+    --json is about the learned ones: it adds licences, weights files and how each runs in tiles.
 
     \b
     Examples:
@@ -42,4 +42,12 @@ def codecs(as_json: options.Json = False) -> None:
             "no" if spec.training_steps is None else f"{spec.training_steps:,} steps",
             spec.paper,
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    from corelic.codecs.peers import PEERS
+
+    classical = Table("classical codec", "parameters, as in avif:speed=8")
+    for name, peer in PEERS.items():
+        ranges = (f"{key} {each[0]} to {each[-1]}" for key, each in peer.ranges.items())
+        classical.add_row(name, ", ".join(ranges))
+    console.print(classical)

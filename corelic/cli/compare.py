@@ -5,18 +5,23 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from typer import Argument
+from typer import Argument, Option
 
 import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
 from corelic.disk import read_file
 from corelic.errors import PictureError
+from corelic.media import Picture
 
 
 def compare(
     reference: Annotated[Path, Argument(help="The original picture.")],
     distorted: Annotated[Path, Argument(help="What became of it.")],
+    codec: Annotated[
+        str | None,
+        Option(help="Path of weights that are not shipped, or the classical codec of DISTORTED."),
+    ] = None,
     max_pixels: options.MaxPixels = corelic.MAX_PIXELS,
     as_json: options.Json = False,
 ) -> None:
@@ -29,14 +34,14 @@ def compare(
     Examples:
       corelic compare photo.png decoded.png
       corelic compare photo.png decoded.png --json
+      corelic compare photo.png photo.clc --codec my-model.safetensors
     """
-    from corelic.codecs.within import read_within
     from corelic.eval.metrics import ms_ssim, psnr_db
 
-    one, other = (
-        read_within(read_file(path), str(path), max_pixels=max_pixels).in_8_bits()
-        for path in (reference, distorted)
-    )
+    # The original is not in a classical codec's own format; it may be a .clc file.
+    weights = None if codec is None or corelic.native_suffix(codec) else codec
+    one = _read(reference, weights, max_pixels).in_8_bits()
+    other = _read(distorted, codec, max_pixels).in_8_bits()
     if one.pixels.shape != other.pixels.shape:
         raise PictureError(
             str(distorted),
@@ -62,3 +67,11 @@ def compare(
         print("MS-SSIM  none, for a side has less than 161 pixels")
     else:
         print(f"MS-SSIM  {similarity:.4f}")
+
+
+def _read(path: Path, codec: str | None, max_pixels: int) -> Picture:
+    if codec is not None:  # weights do no harm to a file of another kind
+        return corelic.decode_picture(path, codec=codec, max_pixels=max_pixels)
+    from corelic.codecs.within import read_within
+
+    return read_within(read_file(path), str(path), max_pixels=max_pixels)

@@ -52,6 +52,7 @@ def decode(
     fast: options.Fast = False,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,
+    skip_existing: options.SkipExisting = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -62,7 +63,8 @@ def decode(
 
     With -r, .clc files are decoded to PNG, hidden ones too, and other files are left out; links to
     folders are not followed. What is finished is skipped: a picture of the right size, no older
-    than its .clc file. So a run that was stopped goes on when started again.
+    than its .clc file, or with --skip-existing any file. So a run that was stopped goes on when
+    started again.
 
     \b
     Examples:
@@ -73,6 +75,8 @@ def decode(
       corelic decode - < photo.clc > photo.png
     """
 
+    is_done = options.is_skipped(skip_existing=skip_existing, overwrite=overwrite)
+    path = None if output is None else output.path
     work = partial(
         decode_one,
         codec=codec,
@@ -84,13 +88,15 @@ def decode(
     if recursive:
         from corelic.codecs.finished import is_decoded
 
-        tree = plan_tree(sources, output, taken=(".clc",), suffix=".png", overwrite=overwrite)
-        run_tree(tree, work, is_decoded, processes=processes, done="decoded", as_json=as_json)
+        tree = plan_tree(sources, path, taken=(".clc",), suffix=".png", overwrite=overwrite)
+        is_done = is_done or is_decoded
+        run_tree(tree, work, is_done, processes=processes, done="decoded", as_json=as_json)
         return
-    jobs = plan(sources, output, suffix=".png", overwrite=overwrite)
+    makes_folder = output is not None and output.is_folder
+    jobs = plan(sources, path, suffix=".png", overwrite=overwrite, makes_folder=makes_folder)
     check_json(jobs, as_json=as_json)
-    outcome = run(jobs, work, processes=processes)
-    print_results(outcome.results, jobs, as_json=as_json)
+    outcome = run(jobs, work, is_done=is_done, processes=processes)
+    print_results(outcome, jobs, as_json=as_json)
     outcome.raise_failures()
 
 

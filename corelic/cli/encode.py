@@ -16,6 +16,7 @@ from corelic.cli.show import check_json, print_results
 from corelic.codecs.limits import DEFAULT_QUALITY
 from corelic.console import printable
 from corelic.jobs import Job, plan, report, run
+from corelic.media import jxl
 from corelic.media.outline import picture_suffixes
 from corelic.tree import plan_tree
 
@@ -31,7 +32,7 @@ class Encoded:
     source_bytes: int
     file_bytes: int
     rate_bpp: float
-    encode_s: float  # the first one includes loading the codec
+    encode_s: float  # in a process of its own, the first one includes loading the codec
 
     def __str__(self) -> str:
         return printable(
@@ -72,6 +73,7 @@ def encode(
     fast: options.Fast = False,
     recursive: options.Recursive = False,
     processes: options.Jobs = 1,
+    skip_existing: options.SkipExisting = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -84,7 +86,8 @@ def encode(
     to folders are not followed. Two pictures that would give one photo.clc give photo.png.clc and
     photo.jpg.clc. What is finished is skipped: a .clc file no older than its picture, of the same
     weights and quality, stripped or not as asked. So a run that was stopped goes on when started
-    again. With a target or an effort, nothing is skipped. --memory is for each of the --jobs.
+    again. With a target, an effort or a classical codec that cannot be told, and a file that exists
+    is an error unless --skip-existing leaves it alone. --memory is for each of the --jobs.
 
     A learned codec takes longer for better files with :effort=1 … 6 behind its name; they decode as
     fast as any.
@@ -99,6 +102,7 @@ def encode(
       corelic encode photo.png --codec avif:speed=2
       corelic encode holiday/*.jpg -o encoded/
       corelic encode -r holiday -o encoded --jobs 4
+      corelic encode -r holiday -o small --codec avif --skip-existing
       corelic encode - < photo.png > photo.clc
     """
 
@@ -107,7 +111,9 @@ def encode(
         raise BadParameter(
             "-q, --target-bpp, --target-size and --target-psnr exclude each other; give one"
         )
+    is_done = options.is_skipped(skip_existing=skip_existing, overwrite=overwrite)
     native = corelic.native_suffix(codec)
+    path = None if output is None else output.path
     work = partial(
         encode_one,
         codec=codec,
@@ -123,46 +129,56 @@ def encode(
     )
     if recursive:
         from corelic.codecs.annealing import split_effort
-        from corelic.codecs.api import open_image_codec
         from corelic.codecs.finished import is_encoded
 
         # Beside their sources, results must not be the sources of the next run.
-        beside = output is None or any(is_same(output, source) for source in sources)
+        beside = path is None or any(is_same(path, source) for source in sources)
         own = {native} if native is not None and beside else set()
         taken, suffix = picture_suffixes() - own, native or ".clc"
-        tree = plan_tree(sources, output, taken=taken, suffix=suffix, overwrite=overwrite)
-        open_image_codec(codec, device)  # one error if it cannot be had, not one for each picture
-        is_done = None  # the quality that meets a target is not known beforehand
+        tree = plan_tree(sources, path, taken=taken, suffix=suffix, overwrite=overwrite)
+        check_codec(codec, device)
         name, effort = split_effort(codec)  # a file does not tell the second
-        if aims[1:] == (None, None, None) and native is None and not effort:
+        # Nor is the quality that meets a target known beforehand.
+        told = aims[1:] == (None, None, None) and native is None and not effort
+        if told and is_done is None:
             at = DEFAULT_QUALITY if quality is None else quality
             is_done = partial(is_encoded, codec=name, quality=at, strip=strip)
         run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)
         return
-    check_suffix(output, codec, native or ".clc")
-    jobs = plan(sources, output, suffix=native or ".clc", overwrite=overwrite)
+    makes_folder = output is not None and output.is_folder
+    if path is not None and not makes_folder:
+        check_suffix(path, codec, native or ".clc")
+    jobs = plan(
+        sources, path, suffix=native or ".clc", overwrite=overwrite, makes_folder=makes_folder
+    )
     check_json(jobs, as_json=as_json)
-    outcome = run(jobs, work, processes=processes)
-    print_results(outcome.results, jobs, as_json=as_json)
+    check_codec(codec, device)
+    outcome = run(jobs, work, is_done=is_done, processes=processes)
+    print_results(outcome, jobs, as_json=as_json)
     outcome.raise_failures()
+
+
+def check_codec(codec: str, device: str) -> None:
+    """One error if it cannot be had, not one for each picture."""
+    from corelic.codecs.api import open_image_codec  # with torch, for which help need not wait
+
+    open_image_codec(codec, device)
 
 
 def is_same(output: Path, source: Path) -> bool:
     return output.exists() and source.exists() and os.path.samefile(output, source)
 
 
-def check_suffix(output: Path | None, codec: str, suffix: str) -> None:
+def check_suffix(output: Path, codec: str, suffix: str) -> None:
     """BadParameter for a file whose name would say that it has another format."""
-    if output is None or os.path.isdir(output) or output.suffix.lower() in ("", suffix):
+    if os.path.isdir(output) or output.suffix.lower() in ("", suffix):
         return
     from PIL import Image
 
-    known = Image.registered_extensions()
+    known = {jxl.SUFFIX: jxl.FORMAT, **Image.registered_extensions()}  # its plug-in may be absent
     other = known.get(output.suffix.lower())
     if other is not None and other != known.get(suffix):
-        from corelic.codecs.api import open_image_codec
-
-        open_image_codec(codec, "cpu")  # or a misspelt name would pass for a learned codec
+        check_codec(codec, "cpu")  # or a misspelt name would pass for a learned codec
         raise BadParameter(
             f"{output} would say {other}, and {codec} makes {suffix} files; "
             f"name one of those, or choose another --codec"

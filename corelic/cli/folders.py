@@ -1,13 +1,18 @@
 """What encode and decode do alike with -r: run over a planned tree, and add up what came of it."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Protocol
 
 from corelic.cli.show import print_json
+from corelic.console import printable
 from corelic.jobs import Job, Outcome, run
 from corelic.tree import Tree
+
+KINDS_NAMED_AT_MOST = 5
 
 
 class Figures(Protocol):
@@ -45,10 +50,11 @@ class Totals:
     rate_bpp: float | None
     elapsed_s: float
 
-    def sentence(self, done: str) -> str:
+    def sentence(self, done: str, kinds: str) -> str:
+        """With `done` as the word for it, and what is known of the files left out."""
         counts = (
             f"{self.done} {done}, {self.skipped} skipped, "
-            f"{self.left_out} left out, {self.failed} failed"
+            f"{self.left_out} left out{kinds}, {self.failed} failed"
         )
         if self.rate_bpp is None:
             return counts
@@ -68,7 +74,7 @@ def run_tree(
     """Prints totals, with `done` as the word for it; JobsFailedError where some of it failed."""
     start = perf_counter()
     outcome = run(tree.jobs, work, is_done=is_done, failures=tree.failures, processes=processes)
-    totals = _totals(outcome, tree.left_out, perf_counter() - start)
+    totals = _totals(outcome, len(tree.left_out), perf_counter() - start)
     if as_json:
         print_json(
             {
@@ -81,12 +87,29 @@ def run_tree(
                     {"source": failure.name, "error": str(failure.error)}
                     for failure in outcome.failures
                 ],
+                "left_out_files": [str(path) for path in tree.left_out],
                 "totals": asdict(totals),
             }
         )
     else:
-        print(totals.sentence(done))
+        print(totals.sentence(done, _kinds(tree.left_out)))
     outcome.raise_failures()
+
+
+def _kinds(left_out: Sequence[Path]) -> str:
+    """` (.heic 480, .dng 20)`: by suffix, the most first."""
+    counts = Counter(_kind(path) for path in left_out)
+    first = sorted(counts.items(), key=lambda kind: (-kind[1], kind[0]))[:KINDS_NAMED_AT_MOST]
+    named = [f"{kind} {count}" for kind, count in first]
+    if len(counts) > len(named):
+        named.append(f"others {len(left_out) - sum(count for _, count in first)}")
+    return f" ({', '.join(named)})" if named else ""
+
+
+def _kind(path: Path) -> str:
+    if path.name.startswith("._"):  # what macOS lays beside a picture, under its suffix
+        return "._ companions"
+    return printable(path.suffix.lower()) or "no suffix"
 
 
 def _totals(outcome: Outcome[Figures], left_out: int, elapsed_s: float) -> Totals:

@@ -1,10 +1,15 @@
 """Options that several commands share, said once."""
 
+import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import BadParameter, Option
+
+from corelic.jobs import Job
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
@@ -15,6 +20,26 @@ def byte_count(text: str | int) -> int:
     if found is None or found[2] not in UNITS:
         raise BadParameter(f"{text!r} is no size; give bytes, or a unit as in 40KB, 1.5MB, 2GiB")
     return int(float(found[1]) * UNITS[found[2]])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where results go; `is_folder` where a separator at its end said so, whether it is there."""
+
+    path: Path
+    is_folder: bool
+
+
+def place(text: str) -> Place:
+    """A Path alone forgets how its text ended."""
+    return Place(Path(text), text.endswith(tuple(filter(None, (os.sep, os.altsep)))))
+
+
+def is_skipped(*, skip_existing: bool, overwrite: bool) -> Callable[[Job], bool] | None:
+    """For `run` and `run_tree`; BadParameter where both are asked for."""
+    if skip_existing and overwrite:
+        raise BadParameter("--skip-existing and --overwrite exclude each other; give one")
+    return Job.has_file if skip_existing else None
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -71,8 +96,14 @@ MaxPixels = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Option(help="Where the networks run.")]
 Output = Annotated[
-    Path | None,
-    Option("--output", "-o", help="A file, a folder, or - for standard output."),
+    Place | None,
+    Option(
+        "--output",
+        "-o",
+        parser=place,
+        metavar="PATH",
+        help="A file, a folder, or - for standard output; out/ makes the folder.",
+    ),
 ]
 Fast = Annotated[
     bool,
@@ -83,6 +114,10 @@ Recursive = Annotated[
 ]
 Jobs = Annotated[
     int, Option("--jobs", "-j", min=1, help="Processes that share the cores, one file each.")
+]
+SkipExisting = Annotated[
+    bool,
+    Option("--skip-existing", help="Skip sources whose result exists, whatever is in it."),
 ]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace files that exist.")]
 Json = Annotated[bool, Option("--json", help="Print the figures as JSON.")]

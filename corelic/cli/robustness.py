@@ -106,7 +106,7 @@ def _table(findings: tuple[Finding, ...]) -> Table:
     for finding in findings:
         attack, noise, *_ = finding.rows
         found.add_row(
-            str(finding.point),
+            "\n".join(filter(None, [str(finding.point), attack.left_out])),
             _attacker(finding.point),
             *(_db(attack.output_psnr_db), _db(noise.output_psnr_db), _db(attack.source_loss_db)),
             *(f"× {attack.bytes_ratio:.3f}", f"× {noise.bytes_ratio:.3f}"),

@@ -5,11 +5,12 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from typer import BadParameter
 
-from corelic.jobs import STREAM, Job
+from corelic.console import printable
+from corelic.jobs import STREAM, Job, Outcome
 
 Figures = Mapping[str, object]
 
@@ -31,21 +32,28 @@ class Result(Protocol):
     def output(self) -> str: ...
 
 
+Shown = TypeVar("Shown", bound=Result)
+
+
 def check_json(jobs: Sequence[Job], *, as_json: bool) -> None:
     """BadParameter where standard output would take a result and the figures."""
     if as_json and any(job.goes_to_stdout for job in jobs):
         raise BadParameter("standard output cannot take both the result and --json; give -o a file")
 
 
-def print_results(results: Sequence[Result], jobs: Sequence[Job], *, as_json: bool) -> None:
+def print_results(outcome: Outcome[Shown], jobs: Sequence[Job], *, as_json: bool) -> None:
     """A line each; on standard error where standard output holds a result."""
     if as_json:
-        print_json([asdict(result) for result in results])
+        print_json([asdict(result) for result in outcome.results])
         return
     there = sys.stderr if any(job.goes_to_stdout for job in jobs) else sys.stdout
-    for result in results:
-        if result.output != str(STREAM) and there is not None:  # it may be closed
+    if there is None:  # it may be closed
+        return
+    for result in outcome.results:
+        if result.output != str(STREAM):
             print(result, file=there)
+    for job in outcome.skipped:
+        print(printable(f"{job.name}: skipped, for there is {job.output}"), file=there)
 
 
 def _finite(figures: Figures) -> dict[str, object]:

@@ -15,9 +15,10 @@ from typer import Argument, Option
 from corelic.cli import options
 from corelic.cli.show import print_json
 from corelic.console import show_warning
-from corelic.errors import OutputError
+from corelic.errors import OutputError, RecipeError
 
 if TYPE_CHECKING:
+    from corelic.training.recipe import Recipe
     from corelic.training.trainer import Progress
 
 
@@ -98,16 +99,19 @@ def train(
             text = "--start and --minutes are for a run that begins: this one follows its own plan"
             show_warning(text, Console(stderr=True))
         setup = Setup.load(folder)
+        if is_another(recipe, setup.asked):
+            text = f"{recipe} is not what the run in {folder} began with: it follows its own plan"
+            show_warning(text, Console(stderr=True))
         # Where pictures are may have changed; that they are the same, the trainer checks.
         if data is not None:
             setup = replace(setup, source=find_source(setup.recipe, data))
         if attacked is not None:
             setup = replace(setup, attacked=find_attacked(setup.recipe, attacked))
     else:
-        chosen = load_recipe(recipe)
-        chosen = replace(chosen, start=start) if start is not None else chosen
+        asked = load_recipe(recipe)
+        chosen = replace(asked, start=start) if start is not None else asked
         source, stored = find_source(chosen, data), find_attacked(chosen, attacked)
-        setup = Setup(chosen, source, attacked=stored)
+        setup = Setup(chosen, source, attacked=stored, asked=asked)
     trainer = Trainer(setup, folder, device=device)
     if minutes is not None and not going_on:
         trainer.fit_to(minutes)
@@ -155,6 +159,17 @@ def train(
             f"over {compared.low_db:.1f} … {compared.high_db:.1f} dB"
         )
     print(f"{weights}: {exported.file_bytes:,} bytes, fingerprint {exported.fingerprint}")
+
+
+def is_another(path: Path, asked: "Recipe | None") -> bool:
+    """Whether a recipe file has changed since a run began with it, or is gone."""
+    from corelic.training.recipe import load_recipe
+
+    try:
+        found = load_recipe(path)
+    except RecipeError:
+        return True
+    return asked is not None and found != asked
 
 
 def show_progress(rows: "Iterable[Progress]", steps: int) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from corelic.codecs import peers, store
 from corelic.codecs.annealing import split_effort
-from corelic.codecs.base import CodecSpec, ImageCodec
+from corelic.codecs.base import CodecSpec
 from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.files import FileCodec, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
@@ -123,19 +123,18 @@ def encode(
     ]
     if len(given) > 1:
         raise TargetError(" and ".join(given), "they exclude each other; give one")
+    opened = open_image_codec(codec, device, fast=fast)  # before a picture is read in vain
     picture = _picture_of(
         picture, max_pixels=max_pixels, device=device, memory_bytes=memory_bytes, fast=fast
     )
     if strip:
         picture = picture.stripped()
-    peer = peers.find(codec)
-    if peer is not None:
+    if isinstance(opened, ClassicalCodec):
         if (target_bpp, target_bytes, target_psnr_db) != (None, None, None):
             raise TargetError("that target", f"{codec} has none; give it a quality")
         quality = DEFAULT_QUALITY if quality is None else quality
-        return peer.encode(_for_peer(picture, peer), quality)
-    opened, show = open_codec(codec, device, fast=fast), progress or silent
-    limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=show)
+        return opened.encode(_for_peer(picture, opened), quality)
+    limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=progress or silent)
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
             raise TargetError(f"{target_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
@@ -173,13 +172,15 @@ def _picture_of(
     raise PictureError("the picture", f"is a {kind}; give {ours}")
 
 
-def open_image_codec(name: str, device: str = "auto") -> ImageCodec:
+def open_image_codec(
+    name: str, device: str = "auto", *, fast: bool = False
+) -> ClassicalCodec | FileCodec:
     """Learned or classical, by name, or a weights file's path; UnknownCodecError names all."""
     peer = peers.find(name)
     if peer is not None:
         return peer
     try:
-        return open_codec(name, device)
+        return open_codec(name, device, fast=fast)
     except UnknownCodecError as error:
         raise UnknownCodecError(error.name, (*error.known, *peers.PEERS)) from None
 
@@ -200,32 +201,32 @@ def _for_peer(picture: Picture, peer: ClassicalCodec) -> Picture:
     return Picture(picture.in_8_bits().pixels, **kept)
 
 
-def decode(data: bytes, **how: Unpack[Decoding]) -> Image.Image:
-    found = _found(data, **how)
+def decode(data: bytes, name: str = DATA, **how: Unpack[Decoding]) -> Image.Image:
+    found = _found(data, name, **how)
     if isinstance(found, Picture):
         return found.to_image()
-    load_image(found, DATA, any_size=True)
+    load_image(found, name, any_size=True)
     check_size(*found.size, how["max_pixels"])  # ICNS may be larger than they say
     return found
 
 
-def decode_picture(data: bytes, **how: Unpack[Decoding]) -> Picture:
-    found = _found(data, **how)
+def decode_picture(data: bytes, name: str = DATA, **how: Unpack[Decoding]) -> Picture:
+    found = _found(data, name, **how)
     if isinstance(found, Picture):
         return found
-    return picture_within(found, DATA, how["max_pixels"])
+    return picture_within(found, name, how["max_pixels"])
 
 
-def _found(data: bytes, **how: Unpack[Decoding]) -> Picture | Image.Image:
+def _found(data: bytes, name: str, **how: Unpack[Decoding]) -> Picture | Image.Image:
     """Decoded, or opened by Pillow and not loaded yet."""
     peer = None if how["codec"] is None else peers.find(how["codec"])
     if peer is not None:
         return peer.decode(data, max_pixels=how["max_pixels"])
-    image = _classical(data, how["max_pixels"])
+    image = _classical(data, name, how["max_pixels"])
     return _decoded(data, **how) if image is None else image
 
 
-def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
+def _classical(data: bytes, name: str, max_pixels: int) -> Image.Image | None:
     """A picture in a format of Pillow's, not loaded yet; None for a .clc file with a sound header.
 
     BadFileError for what is neither.
@@ -233,7 +234,7 @@ def _classical(data: bytes, max_pixels: int) -> Image.Image | None:
     try:
         container.read_header(data)
     except NotACorelicFileError:
-        image = open_within(data, DATA, max_pixels)
+        image = open_within(data, name, max_pixels)
         if image is None:
             raise
         return image

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from corelic.codecs.files import device_of
+
 PACKAGES = (
     *("corelic", "torch", "numpy", "scipy", "pillow", "constriction", "compressai"),
     *("pillow-jxl-plugin", "av", "imageio-ffmpeg"),
@@ -15,7 +17,7 @@ PACKAGES = (
 
 def machine(device: str = "cpu") -> dict[str, object]:
     """For JSON; call it when the number of threads is set."""
-    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    gpu = torch.cuda.get_device_name() if device_of(device).type == "cuda" else None
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),

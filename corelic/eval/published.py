@@ -39,17 +39,20 @@ def find(source: str) -> Curve:
 def of_other_sets(name: str, other: str, pictures: int) -> list[str]:
     """A warning where two curves average over different pictures, as far as can be told.
 
-    pictures  how many those of a curve are that is not a published one
+    pictures  how many those of a curve are that is not a published one; 0 if that is not known
     """
-    over, over_other = (_pictures_of(each.split("/")[0], pictures) for each in (name, other))
-    if over == over_other:
+    over, over_other = (_pictures_of(each, pictures) for each in (name, other))
+    if over == over_other or None in (over, over_other):
         return []
     return [f"one is over {over}, the other over {over_other}: perhaps off by tens of points"]
 
 
-def _pictures_of(set_name: str, pictures: int) -> str:
-    size = SET_SIZES.get(set_name, pictures)
-    return f"the pictures of {set_name}" if size is None else f"{size} pictures"
+def _pictures_of(name: str, pictures: int) -> str | None:
+    if name in names():  # a curve of one's own may be called as a set is, or lie in such a folder
+        set_name = name.split("/")[0]
+        size = SET_SIZES[set_name]
+        return f"the pictures of {set_name}" if size is None else f"{size} pictures"
+    return f"{pictures} pictures" if pictures else None
 
 
 def _paths() -> dict[str, Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
+from corelic.media import jxl
 from corelic.media.picture import EXIF_PREFIX, Samples
 
 UPRIGHT = 1
@@ -47,19 +48,26 @@ class Metadata:
 def metadata_of(image: Image.Image, turned: bool) -> Metadata:
     """Of an image whose pixels have been loaded; `turned`: its orientation is being applied."""
     exif, icc, xmp = _exif_of(image), bytes_of(image, "icc_profile"), bytes_of(image, "xmp")
-    if turned:
+    if turned or _is_turned_by_decoder(image):
         exif = exif and upright_exif(exif)
         xmp = xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     return Metadata(icc or None, exif or None, xmp or None)
 
 
 def orientation_of(image: Image.Image) -> int:
-    """1 to 8, from EXIF or else XMP; 1 where they make no sense."""
+    """1 to 8, from EXIF or else XMP; 1 where they make no sense, or it has been heeded."""
+    if _is_turned_by_decoder(image):
+        return UPRIGHT
     try:
         found = _read_exif(image).get(ExifTags.Base.Orientation, UPRIGHT)
     except Exception:  # of damaged EXIF; the pixels are none the worse for it
         return UPRIGHT
     return found if found in range(1, 9) else UPRIGHT
+
+
+def _is_turned_by_decoder(image: Image.Image) -> bool:
+    """JPEG XL has an orientation of its own, which EXIF repeats; a JPEG packed in one has not."""
+    return image.format == jxl.FORMAT and not getattr(image, "jpeg", False)
 
 
 def turn(samples: Samples, orientation: int) -> Samples:

@@ -1,11 +1,13 @@
 """What can be told of a picture before its pixels are read: by its suffix, and by its header."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageFile
 
-from corelic.errors import PictureError
+from corelic.errors import MissingPartError, PictureError
+from corelic.media import jxl
 from corelic.media.metadata import bare_exif, bytes_of
 from corelic.media.reading import PILLOWS_LIMIT, open_image
 
@@ -37,7 +39,12 @@ def outline_of(path: Path) -> PictureOutline:
 
 
 def picture_suffixes() -> frozenset[str]:
-    """Of the formats that Pillow decodes, in lower case, with their dots; .clc is none of them."""
+    """Of the formats that Pillow decodes, in lower case, with their dots; .clc is none of them.
+
+    JPEG XL is one where its plug-in is installed.
+    """
+    with suppress(MissingPartError):
+        jxl.load_plugin()
     known = Image.registered_extensions()  # which loads all plug-ins
     readable = {name for name in Image.OPEN if not _is_stub(name)} | {"MPO"}  # opened as JPEG
     return frozenset(suffix for suffix in known if known[suffix] in readable) - {".clc"}

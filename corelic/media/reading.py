@@ -25,6 +25,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffI
 
 from corelic.disk import read_file
 from corelic.errors import CorelicError, OutOfMemoryError, PictureError, PictureWarning
+from corelic.media import jxl
 from corelic.media.deep import check_deep, is_deep, read_deep
 from corelic.media.metadata import UPRIGHT, bytes_of, metadata_of, orientation_of, turn
 from corelic.media.picture import Picture, Samples
@@ -35,7 +36,8 @@ _WHITE_IS_ZERO = 0  # a photometric interpretation of TIFF, and Pillow's guess w
 # and the layers of a PSD.
 _FIRST_IS_ALL = ("MPO", "PSD")
 _OPENING = threading.Lock()
-_EAGER = (b"\0\0\1\0", b"icns", b"RIFF")  # how files begin whose plug-ins decode as they open
+# How files begin whose plug-ins decode as they open; of JPEG XL, `codecs.within` knows the size.
+_EAGER = (b"\0\0\1\0", b"icns", b"RIFF")
 _PROFILE_BYTES = 2**26  # of a PNG's profile, unpacked
 PILLOWS_LIMIT = 2**30 // 4 // 3  # where nobody has set one
 
@@ -101,9 +103,12 @@ def open_image(
                 opens, unless somebody has told Pillow how much that is. Only of a format that
                 Pillow decodes as it opens, larger ones are refused here
 
-    PictureError for a picture that it knows, and cannot open.
+    PictureError for a picture that it knows, and cannot open; MissingPartError for JPEG XL where
+    Pillow's plug-in is not installed.
     """
-    eager = max_pixels is not None and _decodes_as_it_opens(source)
+    if _begins_as(jxl.SIGNATURES, source):
+        jxl.load_plugin()
+    eager = max_pixels is not None and _begins_as(_EAGER, source)
     try:
         with opening(max_pixels if eager or max_pixels is None else sys.maxsize):
             return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
@@ -119,11 +124,11 @@ def open_image(
         raise _undecodable(name, error) from error
 
 
-def _decodes_as_it_opens(source: bytes | Path) -> bool:
+def _begins_as(signatures: tuple[bytes, ...], source: bytes | Path) -> bool:
     if isinstance(source, bytes):
-        return source.startswith(_EAGER)
+        return source.startswith(signatures)
     with suppress(OSError), source.open("rb") as file:  # or Pillow says what is wrong with it
-        return file.read(max(map(len, _EAGER))).startswith(_EAGER)
+        return file.read(max(map(len, signatures))).startswith(signatures)
     return False
 
 

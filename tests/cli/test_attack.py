@@ -45,6 +45,23 @@ def test_json_is_what_the_file_has(corelic: Program) -> None:
     assert json.loads(ran.stdout) == json.loads(Path("out/attack.json").read_text())
 
 
+def test_whether_a_task_was_fooled_is_said_of_the_files(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ran = corelic(
+        *("attack", "one.png", "--codec", "jpeg", "--objective", "task=plain", "--steps", "3"),
+        *("--constraint", "linf=32", "-o", "out"),
+    )
+    assert ran.exit_code == 0, ran.stderr
+    attack, *_ = json.loads(Path("out/attack.json").read_text())
+    [damage] = attack["damages"]
+    assert damage["score_after"] > damage["score_before"] == attack["mean"]["score_before"]
+    assert attack["mean"]["reclassified"] == (damage["class_after"] != damage["class_before"])
+    shown = " ".join(ran.stdout.decode().split())
+    assert "(another class in" in shown and f"→ {damage['score_after']:.3g}" in shown
+
+
 def test_all_parts_can_be_named(corelic: Program) -> None:
     ran = corelic(
         *("attack", "one.png", *TINY, *SHORT, "-q", "30", "--attack", "apgd"),

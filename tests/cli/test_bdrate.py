@@ -1,6 +1,7 @@
 """corelic bdrate, offline."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,31 @@ def test_mistakes_are_explained(corelic: Program) -> None:
     assert ran.exit_code == 1 and "--list" in ran.stderr
     ran = corelic("bdrate", "kodak/dcae", "kodak/cai-vtm", "--metric", "ms-ssim")
     assert ran.exit_code == 1 and "0 points" in ran.stderr
+
+
+def own_curve(name: str, pictures: int) -> str:
+    """A file as `corelic bench` writes it."""
+    curve = published.find("kodak/cai-vtm")
+    each = tuple(replace(curve, name=f"{number}.png") for number in range(pictures))
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text(json.dumps(to_json(replace(curve, pictures=each))))
+    return name
+
+
+@pytest.mark.parametrize(("pictures", "warned"), [(3, True), (24, False), (0, False)])
+def test_other_pictures_are_warned_of(corelic: Program, pictures: int, warned: bool) -> None:
+    ours = own_curve("kodak/ours.json", pictures)  # in a folder that is called as a set is
+    for curves in (("kodak/cai-vtm", ours), (ours, "kodak/cai-vtm")):
+        [row] = json.loads(corelic("bdrate", *curves, "--json").stdout)
+        said = [warning for warning in row["warnings"] if "tens of points" in warning]
+        assert len(said) == warned
+        assert all("24 pictures" in text and " 3 pictures" in text for text in said)
+    shown = corelic("bdrate", ours, "kodak/cai-vtm").stdout.decode()
+    assert ("tens of points" in shown) == warned
+
+
+def test_published_curves_of_other_sets_are_warned_of(corelic: Program) -> None:
+    ran = corelic("bdrate", "tecnick/dcae", "kodak/dcae")
+    assert "24 pictures, the other over 100 pictures" in ran.stdout.decode()
+    ran = corelic("bdrate", "kodak/dcae", "kodak/cai-vtm")
+    assert "tens of points" not in ran.stdout.decode()

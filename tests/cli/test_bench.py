@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from corelic.codecs import store
 from corelic.eval import results
+from corelic.eval.machine import machine
 from tests.cli.conftest import Program
 from tests.conftest import needs
 from tests.tiny import TINY_WEIGHTS
@@ -26,6 +28,7 @@ def test_what_fails_is_named_and_left_out(corelic: Program, photos: Path, tmp_pa
     assert ran.exit_code == 1
     for name in ("empty.png", "notes.txt", "cut.png"):
         assert name in ran.stderr
+    assert ran.stderr.endswith("error: 3 failures, named above; averages are over 2 pictures\n")
     run = results.read(tmp_path / "bench").run
     assert {Path(failure.name).name for failure in run.failures} == {
         "empty.png", "notes.txt", "cut.png"
@@ -58,6 +61,20 @@ def test_a_report_needs_a_benchmark(corelic: Program) -> None:
 @pytest.mark.parametrize("text", ["10,x", "-3", "101", ","])
 def test_wrong_qualities_are_wrong_usage(corelic: Program, text: str) -> None:
     assert corelic("bench", ".", "--qualities", text).exit_code == 2
+
+
+def test_an_address_is_for_ray_alone(corelic: Program) -> None:
+    ran = corelic("bench", "photo.png", "--ray-address", "auto")
+    assert ran.exit_code == 2
+    assert "--engine ray" in ran.stderr
+
+
+def test_the_gpu_is_named_when_it_was_chosen_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    for there in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert machine("auto")["gpu"] == ("a GPU" if there else None)
+    assert machine("cpu")["gpu"] is None
 
 
 def test_nobody_elses_files_are_replaced(corelic: Program, photos: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Program
+from tests.tiny import TINY_WEIGHTS
 
 
 def test_the_figures_are_those_of_8_bit_samples(corelic: Program, photo: Image.Image) -> None:
@@ -94,3 +95,23 @@ def test_the_limit_is_the_callers(corelic: Program) -> None:
     ran = corelic("compare", "photo.png", "photo.png", "--max-pixels", "10")
     assert ran.exit_code == 1
     assert "--max-pixels" in ran.stderr
+
+
+def test_files_of_ones_own_weights_are_read_with_them(corelic: Program) -> None:
+    weights = ("--codec", str(TINY_WEIGHTS))
+    assert corelic("encode", "photo.png", *weights).exit_code == 0
+    ran = corelic("compare", "photo.png", "photo.clc", *weights, "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert corelic("decode", "photo.clc", *weights, "-o", "decoded.png").exit_code == 0
+    assert ran.stdout == corelic("compare", "photo.png", "decoded.png", "--json").stdout
+    found = json.loads(corelic("compare", "photo.clc", "photo.clc", *weights, "--json").stdout)
+    assert found["psnr_db"] is None
+
+
+def test_a_classical_codec_is_that_of_the_second(corelic: Program, photo: Image.Image) -> None:
+    photo.save("photo.jpg")
+    ran = corelic("compare", "photo.png", "photo.jpg", "--codec", "jpeg", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.stdout == corelic("compare", "photo.png", "photo.jpg", "--json").stdout
+    ran = corelic("compare", "photo.png", "photo.jpg", "--codec", "webp")
+    assert ran.exit_code == 1 and "no sound WEBP file" in ran.stderr

@@ -184,6 +184,7 @@ def test_an_unknown_codec_is_one_sentence(corelic: Program) -> None:
         ["--speed"], ["-o", "-", "--json"], ["-q", "50", "--target-bpp", "1"],
         ["--target-size", "9KB", "--target-psnr", "30"], ["--target-size", "small"],
         ["--target-size", "-5"], ["--target-bpp", "-1"], ["--memory", "2TB"],
+        ["--skip-existing", "--overwrite"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -310,6 +311,16 @@ def test_a_file_is_not_named_as_another_format(corelic: Program, codec: str, nam
     assert not Path(name).exists()
 
 
+def test_jpeg_xl_is_another_format_whether_it_can_be_read_or_not(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    monkeypatch.delitem(Image.registered_extensions(), ".jxl", raising=False)
+    ran = corelic("encode", "photo.png", "-o", "small.jxl")
+    assert ran.exit_code == 2
+    assert "would say JXL" in " ".join(ran.stderr.split())
+
+
 @pytest.mark.parametrize("name", ["small.jpeg", "small.JPG", "small", "small.dat"])
 def test_a_file_may_have_any_other_name(corelic: Program, name: str) -> None:
     assert corelic("encode", "photo.png", "--codec", "jpeg", "-o", name).exit_code == 0
@@ -319,6 +330,50 @@ def test_a_misspelt_codec_is_told_so_whatever_the_file_is_called(corelic: Progra
     ran = corelic("encode", "photo.png", "--codec", "JPEG", "-o", "small.jpg")
     assert ran.exit_code == 1
     assert "there is no codec" in ran.stderr
+
+
+def test_a_codec_that_is_none_is_one_error_before_any_picture(corelic: Program) -> None:
+    for sources in (["missing.png"], ["missing.png", "photo.png"]):
+        ran = corelic("encode", *sources, "--codec", "jpg")
+        assert ran.exit_code == 1
+        assert ran.stderr == "error: there is no codec 'jpg'; did you mean 'jpeg'?\n"
+
+
+@pytest.mark.parametrize("sources", [["photo.png"], ["photo.png", "other.png"]])
+def test_a_separator_at_the_end_makes_a_folder(corelic: Program, sources: list[str]) -> None:
+    Path("other.png").write_bytes(Path("photo.png").read_bytes())
+    ran = corelic("encode", *sources, "--codec", "jpeg", "-o", f"new{os.sep}encoded.png{os.sep}")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    names = {path.name for path in Path("new/encoded.png").iterdir()}
+    assert names == {source.replace("png", "jpg") for source in sources}
+    ran = corelic("decode", "new/encoded.png/photo.jpg", "-o", f"decoded{os.sep}")
+    assert ran.exit_code == 0
+    assert Path("decoded/photo.png").is_file()
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(corelic: Program) -> None:
+    Path("encoded").write_text("precious")
+    ran = corelic("encode", "photo.png", "--codec", "jpeg", "-o", f"encoded{os.sep}")
+    assert ran.exit_code == 1
+    assert "a folder is needed there, and there is a file" in ran.stderr
+    assert Path("encoded").read_text() == "precious"
+    ran = corelic("encode", "photo.png", "photo.png", "--codec", "jpeg", "-o", "missing")
+    assert f"end in {os.sep} to have it made" in ran.stderr
+
+
+def test_what_exists_is_skipped_if_told(corelic: Program) -> None:
+    Path("other.png").write_bytes(Path("photo.png").read_bytes())
+    Path("photo.jpg").write_text("precious")
+    command = ("encode", "photo.png", "other.png", "--codec", "jpeg", "--skip-existing")
+    ran = corelic(*command)
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    first, second = ran.stdout.decode().splitlines()
+    assert first.startswith("other.png → other.jpg: ")
+    assert second == "photo.png: skipped, for there is photo.jpg"
+    assert Path("photo.jpg").read_text() == "precious"
+    assert json.loads(corelic(*command, "--json").stdout) == []
+    ran = corelic("decode", "other.jpg", "--skip-existing")
+    assert ran.stdout == b"other.jpg: skipped, for there is other.png\n"
 
 
 def test_figures_go_beside_a_result_that_goes_nowhere(corelic: Program) -> None:

@@ -79,7 +79,9 @@ def files(folder: str) -> dict[str, bytes]:
 def test_a_tree_is_mirrored(corelic: Program, tree: dict[str, str]) -> None:
     ran = corelic(*ENCODE)
     assert (ran.exit_code, ran.stderr) == (0, "")
-    assert ran.stdout.decode().startswith("5 encoded, 0 skipped, 2 left out, 0 failed; ")
+    assert ran.stdout.decode().startswith(
+        "5 encoded, 0 skipped, 2 left out (.mp4 1, .txt 1), 0 failed; "
+    )
     assert sorted(files("out")) == sorted(tree.values())
     for source, output in tree.items():
         with Image.open(source) as image:
@@ -105,6 +107,34 @@ def test_json_adds_up_what_is_on_disk(corelic: Program, tree: dict[str, str]) ->
     assert back["rate_bpp"] == pytest.approx(totals["rate_bpp"])
     assert back["source_bytes"] == totals["file_bytes"]
     assert back["file_bytes"] == sum(len(data) for data in files("decoded").values())
+
+
+def test_what_is_left_out_is_named(corelic: Program) -> None:
+    Path("in").mkdir()
+    names = ["a.heic", "b.HEIC", "c.heic", "d.dng", "e.dng", "._photo.png", "Makefile"]
+    names += ["f.x\n", "g.y", "h.z"]
+    for name in names:
+        Path("in", name).touch()
+    ran = corelic(*ENCODE, "--json")
+    assert sorted(found(ran)["left_out_files"]) == sorted(f"in/{name}" for name in names)
+    assert counts(ran) == (0, 0, len(names), 0)
+    shown = corelic(*ENCODE).stdout.decode()
+    kinds = ".heic 3, .dng 2, ._ companions 1, .x\\n 1, .y 1, others 2"
+    assert shown == f"0 encoded, 0 skipped, 10 left out ({kinds}), 0 failed\n"
+
+
+def test_what_exists_is_skipped_if_told(corelic: Program, tree: dict[str, str]) -> None:
+    command = ("encode", "-r", "in", "-o", "out", "--codec", "jpeg", "--json")
+    assert counts(corelic(*command)) == (5, 0, 2, 0)
+    assert counts(corelic(*command)) == (0, 0, 2, 5)
+    Path("out/a.jpg").unlink()
+    Path("out/x/y/c.jpg").write_text("whatever is in it")
+    assert counts(corelic(*command, "--skip-existing")) == (1, 4, 2, 0)
+    assert Path("out/x/y/c.jpg").read_text() == "whatever is in it"
+    Path("out/b.clc").write_text("not one of ours")
+    Path("decoded").mkdir()
+    Path("decoded/b.png").write_text("precious")
+    assert counts(corelic(*DECODE, "--skip-existing", "--json"))[:2] == (0, 1)
 
 
 def test_several_processes_write_the_same_bytes(corelic: Program, tree: dict[str, str]) -> None:
@@ -140,7 +170,7 @@ def test_what_is_finished_is_skipped(corelic: Program, tree: dict[str, str]) -> 
     del before["out/a.clc"]
     assert {name: os.stat(name).st_mtime_ns for name in before} == before
     shown = corelic(*ENCODE).stdout.decode()
-    assert shown == "0 encoded, 5 skipped, 2 left out, 0 failed\n"
+    assert shown == "0 encoded, 5 skipped, 2 left out (.mp4 1, .txt 1), 0 failed\n"
 
 
 def changed_source(photo: Image.Image) -> None:

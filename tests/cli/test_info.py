@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from corelic.codecs.peers import PEERS
 from corelic.codecs.registry import list_specs
 from tests.cli.conftest import Program
 
@@ -57,4 +58,5 @@ def test_codecs_lists_the_default(corelic: Program) -> None:
     assert large["weights"] is None and large["training_steps"] is None
     shown = corelic("codecs").stdout.decode()
     rows = [f"{spec.name}-{spec.generation}" for spec in list_specs()]
-    assert all(row in shown for row in rows) and "…" not in shown
+    assert all(row in shown for row in [*rows, *PEERS]) and "…" not in shown
+    assert "speed 0 to 10" in shown

@@ -9,7 +9,7 @@ from PIL import Image
 from corelic.codecs import registry
 from corelic.training import export, trainer
 from tests.cli.conftest import Program
-from tests.tiny import TINY
+from tests.tiny import TINY, TINY_WEIGHTS
 from tests.training.conftest import write_pictures
 
 RECIPE = """
@@ -77,6 +77,21 @@ def test_a_finished_run_is_not_run_over(corelic: Program, recipe: str) -> None:
     assert corelic(*arguments, "--resume").exit_code == 0
     late = corelic(*arguments, "--resume", "--start", "swift")
     assert late.exit_code == 0 and "for a run that begins" in late.stderr
+
+
+def test_a_recipe_that_has_changed_is_told_to_be_ignored(corelic: Program, recipe: str) -> None:
+    arguments = ("train", recipe, "--data", "pictures", "--minutes", "0.02")
+    assert corelic(*arguments, "--start", str(TINY_WEIGHTS)).exit_code == 0
+    warning = "short.yaml is not what the run in"
+    for text, told in (
+        (f"# a comment\n{RECIPE}", False),
+        (RECIPE.replace("steps: 3000", "steps: 4000"), True),
+        ("codec: [", True),
+        (None, True),
+    ):
+        Path(recipe).unlink() if text is None else Path(recipe).write_text(text)
+        ran = corelic("train", recipe, "--resume")
+        assert ran.exit_code == 0 and (warning in ran.stderr) == told
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_plan(
