@@ -14,6 +14,7 @@ read a difference under a per cent as none, and repeat with another --seed what 
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import re
@@ -31,6 +32,7 @@ from corelic.codecs.base import CodecSpec
 from corelic.codecs.context.checkerboard import CheckerboardSpec
 from corelic.codecs.context.hyperprior_only import HyperpriorOnlySpec
 from corelic.codecs.context.quarters import QuartersSpec
+from corelic.codecs.files import device_of
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.registry import find_spec
 from corelic.codecs.transforms.depthwise import DepthwiseSpec
@@ -40,7 +42,7 @@ from corelic.eval.machine import machine
 from corelic.eval.metrics import mse_as_db
 from corelic.eval.rate_distortion import Curve, Point, bd_rate
 from corelic.training.averaged import averaged_codec
-from corelic.training.data import PhotoCache, as_float
+from corelic.training.data import PhotoCache, as_float, listing
 from corelic.training.logs import FILE as LOG
 from corelic.training.logs import write_logs
 from corelic.training.recipe import Recipe, Stage, load_recipe
@@ -202,7 +204,10 @@ def points_of(codec: LearnedImageCodec, crops: list[torch.Tensor]) -> Iterable[t
 
 def run_name(name: str, given: argparse.Namespace) -> str:
     """Of what is kept: all that decides the result is in it."""
-    return f"{name}-{given.seed}-{given.minutes:g}-{given.precision}"
+    source = hashlib.sha1(listing(given.data).encode()).hexdigest()[:8]
+    device = device_of(given.device).type  # which decides how many steps go into the minutes
+    facts = f"{given.seed}-{given.minutes:g}-{given.precision}-{device}-{source}"
+    return f"{name}-{find_spec(BASE).full_name}-{facts}"
 
 
 def trained(name: str, change: Change, given: argparse.Namespace) -> Row:
@@ -294,7 +299,9 @@ def main() -> int:
         "minutes": given.minutes,
         "seed": given.seed,
         "precision": given.precision,
-        "machine": machine(),
+        "codec": find_spec(BASE).full_name,
+        "data": given.data.name,
+        "machine": machine(given.device),
         "rows": [asdict(row) for row in rows],
     }
     out = given.out or Path(__file__).parent / "results" / "ablation.json"

@@ -18,15 +18,14 @@ from statistics import median
 from time import perf_counter
 
 import torch
+from keeping import keep, place_of
 from rich.console import Console
 from rich.table import Table
 
 from corelic.codecs.files import open_codec
-from corelic.disk import atomic_write
 from corelic.eval.machine import machine
 from corelic.media import read_picture
 
-HERE = Path(__file__).parent
 COMMAND = "from corelic.cli.main import main; main()"
 # What the command does, in its order; the imports that a step would make come before it.
 STEPS = """
@@ -82,11 +81,11 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=picture, required=picture is None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="default: results/cold-start-NAME.json")
+    parser.add_argument("--out", type=Path, help="default: results/cold-start-CODEC.json")
     given = parser.parse_args()
 
     codec = open_codec(given.codec, "cpu")
-    name = codec.spec.full_name
+    out = place_of("cold-start", codec, given.out, partial=False)
     environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads)}
     if Path(given.codec).is_file():
         environment["CORELIC_MODELS"] = str(Path(given.codec).resolve().parent)
@@ -112,16 +111,13 @@ def main() -> None:
     Console().print(table)
     torch.set_num_threads(given.threads)
     result = {
-        "codec": name,
+        "codec": codec.facts.name,
         "machine": machine(),
         "whole_s": whole,
         "median_s": median(whole),
         "parts_s": parts,
     }
-    out = given.out or HERE / "results" / f"cold-start-{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
-    print(f"all figures: {out}")
+    keep(result, out)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ The crops are of photographs that training may see; held-out ones are left out. 
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -27,6 +28,7 @@ from corelic.attacks.objectives import Distortion, Rate
 from corelic.attacks.optimisers import PGD
 from corelic.attacks.pixels import pictures_of
 from corelic.attacks.victim import LearnedVictim
+from corelic.disk import atomic_write, check_output, make_folder
 from corelic.training.data import Crops, PhotoCache
 
 QUALITIES = (20.0, 50.0, 80.0)
@@ -52,8 +54,34 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def settings_of(victims: list[LearnedVictim], crops: Crops, given: argparse.Namespace) -> str:
+    """All that stored attacks follow from, but their number: with more crops there are more."""
+    weights = [f"{one.title}, {one.codec.weights.fingerprint.hex()}" for one in victims]
+    settings = {"victims": weights, "photographs": crops.cache.digest, "seed": SEED}
+    settings |= {"size_px": given.size, "steps": given.steps, "eps_of_255": given.eps}
+    return json.dumps(settings, indent=1) + "\n"
+
+
+def keep_to(settings: str, folder: Path) -> None:
+    """Writes them beside the attacks; SystemExit where those that are there had others."""
+    path = folder / "settings.json"
+    if path.exists():
+        if path.read_text() != settings:
+            text = f"{folder} holds attacks with other settings, those in {path.name}"
+            raise SystemExit(f"error: {text}; give another --out")
+    elif any(folder.glob("*.png")):
+        text = f"{folder} holds attacks with settings that are not known"
+        raise SystemExit(f"error: {text}; give another --out")
+    else:
+        make_folder(folder)
+        atomic_write(path, settings.encode())
+
+
 def main() -> int:
     given = arguments()
+    for path in (given.purifier, given.irad):
+        if path is not None:
+            check_output(path, overwrite=False)  # or what took hours is lost
     torch.set_num_threads(given.threads)
     victims = [
         LearnedVictim(name, quality) for name in given.codecs.split(",") for quality in QUALITIES
@@ -65,6 +93,7 @@ def main() -> int:
     ]
     cache = given.cache or given.out.with_name(f"{given.out.name}-cache")
     crops = Crops(PhotoCache.build(given.photos, cache), SEED)
+    keep_to(settings_of(victims, crops, given), given.out)
     pictures = pictures_of(crops.batch(0, range(given.count), given.size))
     start = time.perf_counter()
     with Progress() as bar:

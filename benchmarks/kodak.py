@@ -11,7 +11,6 @@ the model as it was trained. The result is a JSON file that also CompressAI's pl
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -22,13 +21,13 @@ from statistics import fmean
 from time import perf_counter
 
 import torch
+from keeping import keep, place_of
 from rich import print as show
 from rich.progress import track
 from rich.table import Table
 
 from corelic.codecs.files import FileCodec, colour_of, open_codec, to_pixels
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.disk import atomic_write
 from corelic.entropy import container
 from corelic.eval import published
 from corelic.eval.machine import machine
@@ -44,7 +43,6 @@ from corelic.eval.rate_distortion import (
 from corelic.media import Picture, read_picture
 from corelic.training.averaged import averaged_codec
 
-HERE = Path(__file__).parent
 KODAK_PICTURES = 24
 QUALITIES = tuple(range(0, 101, 10))
 
@@ -200,7 +198,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="only so many pictures, for a quick look")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="default: results/kodak-NAME.json, beside this")
+    parser.add_argument("--out", type=Path, help="default: results/kodak-CODEC.json, beside this")
     return parser.parse_args()
 
 
@@ -208,11 +206,13 @@ def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     codec = open_codec(given.codec, given.device)
-    name = codec.spec.full_name
+    name = codec.facts.name
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)
         return 1
+    partial = len(paths) != KODAK_PICTURES or given.qualities != QUALITIES
+    out = place_of("kodak", codec, given.out, partial=partial)
     in_float = None
     if given.float_run:
         in_float = averaged_codec(given.float_run, codec.spec).to(codec.device)
@@ -271,10 +271,7 @@ def main() -> int:
         "rises_strictly": rising,
         "pictures": [asdict(row) for row in every],
     }
-    out = given.out or HERE / "results" / f"kodak-{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
-    print(f"all figures: {out}")
+    keep(result, out)
     return 0 if rising else 1
 
 

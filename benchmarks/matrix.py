@@ -28,6 +28,7 @@ from matrix_study.training import pictures_of, published_base, row_of, trained_b
 
 from corelic.codecs import spec_json
 from corelic.codecs.files import device_of
+from corelic.codecs.registry import find_spec
 from corelic.disk import atomic_write
 from corelic.eval.machine import machine
 from corelic.training.frozen import LatentCache
@@ -46,6 +47,11 @@ def with_baseline_first(kinds: Iterable[str]) -> list[str]:
     return sorted(kinds, key=lambda kind: (kind != BASELINE, kind))
 
 
+def full_names(codecs: str) -> str:
+    """With their generations: latents and rows of one are not those of the next."""
+    return ",".join(find_spec(name).full_name for name in codecs.split(","))
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     data = os.environ.get("CORELIC_DATA")
@@ -56,7 +62,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="only so many pictures")
     parser.add_argument("--centre", type=int, help="of pictures, only a square of so many pixels")
     parser.add_argument("--transforms", default=",".join(spec_json.kinds("transform")))
-    parser.add_argument("--frozen", help="instead of those: of these codecs, as they are published")
+    parser.add_argument(
+        "--frozen", type=full_names, help="instead of those: of these codecs, as they are published"
+    )
     parser.add_argument("--contexts", default=",".join(kinds))
     parser.add_argument("--channels", type=int, default=128, help="of latents (%(default)s)")
     parser.add_argument("--transform-steps", type=int, default=20000)

@@ -25,6 +25,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -87,8 +88,6 @@ def mosaic(megapixels: float) -> "Picture":
 
 def child(work: str, megapixels: float, memory_bytes: int, threads: int, file: Path) -> Run:
     """What the process of its own does."""
-    import torch
-
     import corelic
     from corelic.allocator import keep_freed
 
@@ -142,7 +141,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def earlier_runs(out: Path, settings: dict[str, str | int]) -> dict[tuple[str, float], Run]:
+def earlier_runs(out: Path, settings: dict[str, object]) -> dict[tuple[str, float], Run]:
     """By work and size; none where they were made with other settings."""
     if not out.is_file():
         return {}
@@ -160,12 +159,14 @@ def main() -> int:
         print(json.dumps(asdict(run)))
         return 0
     codec = find_spec(DEFAULT_CODEC)
-    settings = {
-        "codec": f"{codec.name}-{codec.generation}",
+    torch.set_num_threads(given.threads)  # as in the processes that do the work
+    settings: dict[str, object] = {
+        "codec": codec.full_name,
         "memory_bytes": given.memory,
         "threads": given.threads,
+        "machine": machine(),
     }
-    out = given.out or HERE / "results" / f"memory-{settings['codec']}.json"
+    out = given.out or HERE / "results" / f"memory-{codec.full_name}.json"
     given.files.mkdir(parents=True, exist_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     runs = earlier_runs(out, settings)
@@ -178,7 +179,7 @@ def main() -> int:
         line = f"{run.seconds:.1f} s, peak {run.peak_bytes / 1e9:.2f} GB"
         print(f"{work} {megapixels:g} MP: {line}", file=sys.stderr)
         kept = [asdict(runs[key]) for key in sorted(runs)]
-        result = {**settings, "machine": machine(), "ratios": ratios_of(runs), "runs": kept}
+        result = {**settings, "ratios": ratios_of(runs), "runs": kept}
         atomic_write(out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
     show(runs, given)
     print(f"all figures: {out}")

@@ -122,8 +122,8 @@ def begun(recipe: dict[str, Any], spec: CodecSpec) -> str:
     """Where a training run started."""
     if recipe["start"] is None:
         return f"`recipes/{spec.name}.yaml`"
-    start = recipe["start"]
-    if start == spec.name:  # its newest weights, which were those of the generation before
+    start = Path(recipe["start"]).name
+    if start == spec.name:  # of an older run; its newest weights were of the generation before
         start = f"{start}-{spec.generation - 1}"
     return f"On from `{start}`, whose own training comes on top,"
 

@@ -31,6 +31,7 @@ from robustness_study import (
 from robustness_study.page import written
 from robustness_study.study import SIZES, Study
 
+from corelic.codecs import store
 from corelic.codecs.api import open_image_codec
 from corelic.disk import atomic_write
 from corelic.eval.machine import machine
@@ -66,15 +67,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def machines_before(folder: Path, asked: dict[str, Any]) -> list[dict[str, object]]:
-    """On which the folder's cells were measured; SystemExit where they are of something else."""
+def facts_of(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """What the folder's cells are of, and `machines`; SystemExit where that is not what is asked.
+
+    asked  whose `hardened` is None where no such weights are given: then the folder's stay
+    """
     if not (folder / "run.json").exists():
-        return []
-    found = json.loads((folder / "run.json").read_text())
-    machines: list[dict[str, object]] = found.pop("machines")
+        return {**asked, "machines": []}
+    found = {"hardened": None, **json.loads((folder / "run.json").read_text())}
+    machines = found.pop("machines")
+    if asked["hardened"] is None:
+        asked = {**asked, "hardened": found["hardened"]}
+    elif not (folder / f"{defended.FINE_TUNED_CELL}.json").exists():
+        found["hardened"] = asked["hardened"]  # of which nothing has been measured yet
     if found != asked:
         raise SystemExit(f"error: {folder} is of {found}, not of {asked}; give another --out")
-    return machines
+    return {**asked, "machines": machines}
 
 
 def main() -> int:
@@ -83,8 +91,10 @@ def main() -> int:
     folder = given.out or HERE / "results" / f"robustness-{given.size}"
     # A generation each: what is measured of one is not of the next.
     codecs = tuple(open_image_codec(name, "cpu").facts.name for name in given.codecs.split(","))
+    hardened = store.from_file(given.hardened).fingerprint.hex() if given.hardened else None
     asked = {"size": given.size, "codecs": list(codecs), "control": given.control}
-    machines = machines_before(folder, asked)
+    facts = facts_of(folder, {**asked, "hardened": hardened})
+    machines = facts["machines"]
     study = Study(SIZES[given.size], codecs, given.control, folder, given.hardened)
     sections = [SECTIONS[name] for name in given.only or SECTIONS]
     waiting = [
@@ -96,8 +106,8 @@ def main() -> int:
     if waiting and machine() not in machines:
         machines.append(machine())
     folder.mkdir(parents=True, exist_ok=True)
-    facts = json.dumps({**asked, "machines": machines}, indent=1) + "\n"
-    atomic_write(folder / "run.json", facts.encode(), overwrite=True)
+    written_facts = json.dumps(facts, indent=1) + "\n"
+    atomic_write(folder / "run.json", written_facts.encode(), overwrite=True)
     start = perf_counter()
     with Progress() as progress:
         bar = progress.add_task("", total=len(waiting))

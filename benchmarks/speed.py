@@ -15,7 +15,6 @@ data sets and transforms, which are not used here; `stand_in` lends empty module
 """
 
 import argparse
-import json
 import os
 import sys
 import types
@@ -28,16 +27,16 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from keeping import keep, place_of
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from corelic.codecs.files import FileCodec, open_codec
-from corelic.disk import atomic_write
 from corelic.eval.machine import machine
 from corelic.media import Picture, read_picture
 
-HERE = Path(__file__).parent
+QUALITY = 50.0
 PEER_QUALITY = 4
 PEER_CHANNELS = 128, 192  # N and M of that quality
 LIMITS = {"encode": 0.7, "decode": 0.5}  # of the peer's time
@@ -126,13 +125,13 @@ def arguments() -> argparse.Namespace:
     pictures = Path(data) / "kodak" if data else None
     parser.add_argument("--codec", default="swift", help="name or weights file (%(default)s)")
     parser.add_argument("--pictures", type=Path, default=pictures, required=pictures is None)
-    parser.add_argument("--quality", type=float, default=50)
+    parser.add_argument("--quality", type=float, default=QUALITY)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="only so many pictures, for a quick look")
     parser.add_argument("--fast", action="store_true", help="ours in bfloat16, where quicker")
     parser.add_argument("--pretrained", action="store_true", help="fetch the peer's weights")
-    parser.add_argument("--out", type=Path, help="default: results/speed-NAME[-fast].json")
+    parser.add_argument("--out", type=Path, help="default: results/speed-CODEC[-fast].json")
     return parser.parse_args()
 
 
@@ -141,11 +140,14 @@ def main() -> int:
     torch.set_num_threads(given.threads)
     codec = open_codec(given.codec, "cpu", fast=given.fast)
     model = peer(given.pretrained)
-    name = codec.spec.full_name + ("-fast" if given.fast else "")
+    variant = "-fast" if given.fast else ""
+    name = codec.facts.name + variant
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)
         return 1
+    partial = given.limit is not None or given.quality != QUALITY
+    out = place_of("speed", codec, given.out, partial=partial, variant=variant)
     times = [
         measure(
             codec, model, path.name, read_picture(path), quality=given.quality, rounds=given.rounds
@@ -184,10 +186,7 @@ def main() -> int:
         "means": mean,
         "pictures": [asdict(each) for each in times],
     }
-    out = given.out or HERE / "results" / f"speed-{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
-    print(f"all figures: {out}")
+    keep(result, out)
     return 0 if all(ratios[work] <= limit for work, limit in LIMITS.items()) else 1
 
 

@@ -10,28 +10,28 @@ this very quality.
 """
 
 import argparse
-import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
 
 import torch
+from keeping import keep, place_of
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from corelic.codecs.files import FileCodec, open_codec
 from corelic.codecs.targets import TRIALS, encode_to_psnr, encode_to_size
-from corelic.disk import atomic_write
 from corelic.errors import TargetError
 from corelic.eval.machine import machine
 from corelic.eval.metrics import psnr_db
 from corelic.media import Picture, read_picture
 
-HERE = Path(__file__).parent
+RATES_BPP, PSNRS_DB = (0.25, 0.5, 1.0), (31.0, 34.0, 37.0)
 SHARE, DISTANCE_DB, TIME_RATIO = 0.97, 0.05, 2.0
 
 
@@ -106,8 +106,14 @@ def measure(
     )
 
 
-def numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+def numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """None of none: where no target is in reach."""
+    every = list(values)
+    return fmean(every) if every else None
 
 
 def arguments() -> argparse.Namespace:
@@ -116,11 +122,11 @@ def arguments() -> argparse.Namespace:
     pictures = Path(data) / "kodak" if data else None
     parser.add_argument("--codec", default="swift", help="name or weights file (%(default)s)")
     parser.add_argument("--pictures", type=Path, default=pictures, required=pictures is None)
-    parser.add_argument("--rates", type=numbers, default=[0.25, 0.5, 1.0], help="targets in bpp")
-    parser.add_argument("--psnrs", type=numbers, default=[31.0, 34.0, 37.0], help="in dB")
+    parser.add_argument("--rates", type=numbers, default=RATES_BPP, help="targets in bpp")
+    parser.add_argument("--psnrs", type=numbers, default=PSNRS_DB, help="in dB")
     parser.add_argument("--limit", type=int, help="only so many pictures, for a quick look")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="default: results/targets-NAME.json, beside this")
+    parser.add_argument("--out", type=Path, help="default: results/targets-CODEC.json, beside this")
     return parser.parse_args()
 
 
@@ -128,11 +134,13 @@ def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     codec = open_codec(given.codec, "cpu")
-    name = codec.spec.full_name
+    name = codec.facts.name
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)
         return 1
+    usual = (given.limit, given.rates, given.psnrs) == (None, RATES_BPP, PSNRS_DB)
+    out = place_of("targets", codec, given.out, partial=not usual)
     sizes: list[Row] = []
     psnrs: list[Row] = []
     missed: list[str] = []
@@ -158,13 +166,13 @@ def main() -> int:
     summary = {
         "overshoots": sum(row.share > 1 for row in sizes),
         "least_share": min((row.share for row in sizes), default=None),
-        "mean_share": fmean(row.share for row in sizes) if sizes else None,
+        "mean_share": mean(row.share for row in sizes),
         "largest_distance_db": max((abs(row.distance_db) for row in psnrs), default=None),
-        "most_trials": max(row.trials for row in rows),
-        "mean_trials": fmean(row.trials for row in rows),
+        "most_trials": max((row.trials for row in rows), default=None),
+        "mean_trials": mean(row.trials for row in rows),
         "time_ratios": ratios,
-        "plain_bytes_ratio": fmean(row.plain_bytes / row.file_bytes for row in rows),
-        "plain_psnr_db_more": fmean(row.plain_psnr_db - row.psnr_db for row in rows),
+        "plain_bytes_ratio": mean(row.plain_bytes / row.file_bytes for row in rows),
+        "plain_psnr_db_more": mean(row.plain_psnr_db - row.psnr_db for row in rows),
         "out_of_reach": missed,
     }
     table = Table("", name, title=f"{len(rows)} targets on {len(paths)} pictures")
@@ -173,12 +181,10 @@ def main() -> int:
         table.add_row(key.replace("_", " "), shown)
     Console().print(table)
     result = {"codec": name, "machine": machine(), **summary, "rows": [asdict(row) for row in rows]}
-    out = given.out or HERE / "results" / f"targets-{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
-    print(f"all figures: {out}")
+    keep(result, out)
     sound = (
-        all(SHARE <= row.share <= 1 for row in sizes)
+        bool(rows)
+        and all(SHARE <= row.share <= 1 for row in sizes)
         and all(abs(row.distance_db) <= DISTANCE_DB for row in psnrs)
         and all(row.trials <= TRIALS for row in rows)
         and all(ratio <= TIME_RATIO for ratio in ratios.values())

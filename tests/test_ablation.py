@@ -3,7 +3,9 @@
 import argparse
 import json
 import runpy
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,27 @@ def test_a_misspelt_change_is_an_error() -> None:
     assert SCRIPT["chosen"]("cosine") == [SCRIPT["BASE"], "cosine"]
     with pytest.raises(SystemExit, match="cosinus: no change"):
         SCRIPT["chosen"]("cosinus")
+
+
+def test_what_is_kept_is_named_after_all_that_decides_it(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = argparse.Namespace(
+        seed=1, minutes=5.0, precision="32-true", device="cpu", data=tmp_path / "photos"
+    )
+    shutil.copytree(photos, given.data)
+    monkeypatch.setattr(registry, "_specs", dict(registry._specs))  # what it registers goes again
+    names = [SCRIPT["run_name"]("cosine", given)]
+    (given.data / "coffee.png").unlink()
+    names.append(SCRIPT["run_name"]("cosine", given))
+    monkeypatch.setitem(
+        SCRIPT["run_name"].__globals__, "device_of", lambda name: torch.device("cuda")
+    )
+    names.append(SCRIPT["run_name"]("cosine", given))
+    newest = find_spec(SCRIPT["BASE"])
+    registry.register(replace(newest, generation=newest.generation + 1))
+    names.append(SCRIPT["run_name"]("cosine", given))
+    assert len(set(names)) == len(names)
 
 
 def test_changes_are_trained_measured_and_kept(

@@ -3,6 +3,7 @@
 import importlib
 import json
 import runpy
+import sys
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from corelic.codecs import store
+from corelic.codecs.registry import find_spec
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "matrix.py"
+NOWHERE = "--data", "photos", "--pictures", "kodak"
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,14 @@ def test_a_published_codec_lends_its_transforms(
     for name, weight in base.codec.analysis.state_dict().items():
         assert weight.equal(published[name].to(weight.dtype)), name
     assert base.crops.batch(0, range(1), 64).shape == (1, 3, 64, 64)
+
+
+def test_a_published_codec_is_one_of_a_generation(
+    matrix: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of one must not be taken for the next one's."""
+    monkeypatch.setattr(sys, "argv", ["matrix.py", "--frozen", "swift,swift-3", *NOWHERE])
+    assert matrix["arguments"]().frozen == f"{find_spec('swift').full_name},swift-3"
 
 
 def test_every_kind_can_be_in_it(matrix: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from corelic.codecs.registry import find_spec
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -24,3 +26,17 @@ def test_a_run_of_bench_gives_the_figures_of_kodak() -> None:
     assert publish["kodak_sentence"](bench) == publish["kodak_sentence"](kodak)
     # Files alone do not tell what the grid costs.
     assert publish["parsing_sentence"](bench) == publish["NOT_COMPARED"]
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("swift-5", "On from `swift-5`"),
+        ("swift", "On from `swift-4`"),  # as older runs have it
+        ("/home/me/runs/swift.safetensors", "On from `swift.safetensors`"),
+        (None, "`recipes/swift.yaml`"),
+    ],
+)
+def test_a_card_says_where_training_began(start: str | None, expected: str) -> None:
+    publish = runpy.run_path(str(BENCHMARKS / "publish.py"), run_name="publish")
+    assert publish["begun"]({"start": start}, find_spec("swift-5")).startswith(expected)

@@ -24,11 +24,12 @@ from robustness_study.study import SEED, Cell, Study, db, markdown
 DRAWS = 3  # of EOT
 STRANGERS, STRANGERS_PX = 12, 512  # enough that latents have been nearly everywhere
 NONE, FINE_TUNED = "none", "fine-tuned"
+FINE_TUNED_CELL = f"defences/{FINE_TUNED}"
 
 
 def names(study: Study) -> list[str]:
     found = [NONE, *DEFENCES]
-    if study.hardened or study.measured(f"defences/{FINE_TUNED}"):
+    if study.hardened or study.measured(FINE_TUNED_CELL):
         found.append(FINE_TUNED)
     return found
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -225,19 +226,27 @@ class LearnedImageCodec(nn.Module):
     ) -> Prediction:
         """All steps, with y known."""
         coded, y_hat, index, mean = (torch.zeros_like(y) for _ in range(4))
-        for step, mask in enumerate(self.masks_for(y)):
-            parameters = self.context.parameters_for(step, hyper, y_hat)
-            if self.exact:
-                parameters = parameters.on_grid()
-            rounded = quantise(y - parameters.mean) + parameters.mean
-            y_hat = torch.where(mask, rounded, y_hat)
-            if self.context.refines:
-                coded = torch.where(mask, rounded, coded)
-                y_hat = torch.where(mask, self.refined(step, hyper, y_hat), y_hat)
-            index = torch.where(mask, parameters.scale_index, index)
-            mean = torch.where(mask, parameters.mean, mean)
+        with self.context_precision(y.device):
+            for step, mask in enumerate(self.masks_for(y)):
+                parameters = self.context.parameters_for(step, hyper, y_hat)
+                if self.exact:
+                    parameters = parameters.on_grid()
+                rounded = quantise(y - parameters.mean) + parameters.mean
+                y_hat = torch.where(mask, rounded, y_hat)
+                if self.context.refines:
+                    coded = torch.where(mask, rounded, coded)
+                    y_hat = torch.where(mask, self.refined(step, hyper, y_hat), y_hat)
+                index = torch.where(mask, parameters.scale_index, index)
+                mean = torch.where(mask, parameters.mean, mean)
         coded = coded if self.context.refines else y_hat
         return Prediction(coded, y_hat, GaussianParameters(index, mean))
+
+    def context_precision(self, device: torch.device) -> AbstractContextManager[object]:
+        """What a context trains in: float32, unless it sees to that itself."""
+        if self.context.autocasts:
+            return nullcontext()
+        # Means are multiples of 1/64 and reach hundreds: 8 bits are too few.
+        return torch.autocast(device.type, enabled=False)
 
     def masks_for(self, y: Tensor) -> list[Tensor]:
         """The context's masks, on the device of y; kept while training, whose steps are alike.

@@ -81,7 +81,10 @@ def export(run: Path, output: Path, *, generation: int = 0, overwrite: bool = Fa
     calibrate(codec, crops)
     bounds = codec.freeze()
     position = asdict(checkpoint.load(run).position)
-    card = {"recipe": asdict(setup.recipe), "position": position, "device": setup.device}
+    recipe = asdict(setup.recipe)
+    if recipe["start"] is not None:  # where weights lay is nobody's business
+        recipe["start"] = Path(recipe["start"]).name
+    card = {"recipe": recipe, "position": position, "device": setup.device}
     data = store.pack(codec, card, latent_tables=fit_tables(codec, crops))
     # Read back before it is written: what cannot be loaded is not published.
     weights = store.unpack(data, str(output))

@@ -12,6 +12,8 @@ contexts that refine ŷ; for the others ŷ has no gradient.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,15 +50,20 @@ class LatentCache:
     def build(
         cls, codec: LearnedImageCodec, crops: Crops, folder: Path, count: int, crop_px: int
     ) -> LatentCache:
-        """What is in `folder`, or fresh: `count` crops at qualities drawn with the crops' seed."""
+        """What is in `folder`, or fresh: `count` crops at qualities drawn with the crops' seed.
+
+        What is there of another codec or other crops is made anew.
+        """
         device = next(codec.parameters()).device
         side = crop_px // codec.spec.transform.stride_px
         shape = (count, codec.spec.transform.latent_channels, side, side)
         random = torch.Generator().manual_seed(crops.seed)
         qualities = torch.rand(count, generator=random) * QUALITY_MAX
         path, done = folder / "latents.bin", folder / "latents.done"
-        if not done.exists():
+        origin = _origin(codec, crops, count, crop_px)
+        if not done.exists() or done.read_text() != origin:
             folder.mkdir(parents=True, exist_ok=True)
+            done.unlink(missing_ok=True)  # or half of them would be taken for what was there
             latents = np.memmap(path, np.float32, "w+", shape=shape)
             for first in range(0, count, AT_ONCE):
                 own = slice(first, min(first + AT_ONCE, count))
@@ -64,13 +71,24 @@ class LatentCache:
                 y = codec.latents_of(x, qualities[own].to(device))
                 latents[own] = y.cpu().numpy()
             latents.flush()
-            done.touch()
+            done.write_text(origin)
         return cls(np.memmap(path, np.float32, "r", shape=shape), qualities, crop_px**2)
 
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Latents and qualities: the same for every codec at this step of this seed."""
         chosen = np.random.default_rng((seed, step)).integers(len(self.latents), size=size)
         return torch.from_numpy(self.latents[chosen]), self.qualities[torch.from_numpy(chosen)]
+
+
+def _origin(codec: LearnedImageCodec, crops: Crops, count: int, crop_px: int) -> str:
+    """All that cached latents follow from."""
+    weights = hashlib.sha1()
+    for part in (codec.analysis, codec.gains):
+        for name, tensor in part.state_dict().items():
+            weights.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    facts = {"weights": weights.hexdigest(), "pictures": crops.cache.digest, "seed": crops.seed}
+    facts |= {"scale_max": crops.scale_max, "count": count, "crop_px": crop_px}
+    return json.dumps(facts, indent=1) + "\n"
 
 
 def between_transforms(codec: LearnedImageCodec) -> nn.ModuleList:

@@ -27,6 +27,7 @@ class Setup:
     device: str = ""  # or devices, one after the other, in words; for the model card
     attacked: Path | None = None  # stored attacks, where the recipe asks for some
     pictures: str = ""  # of a run that has begun: digests of its caches, by which they are known
+    asked: Recipe | None = None  # what the file said, before options and generations; if known
 
     @classmethod
     def exists(cls, run: Path) -> bool:
@@ -42,7 +43,10 @@ class Setup:
             attacked = plain.get("attacked")
             found = None if attacked is None else Path(attacked)
             pictures = str(plain.get("pictures", ""))
-            return cls(recipe, Path(plain["source"]), str(plain["device"]), found, pictures)
+            asked = plain.get("asked")
+            asked = None if asked is None else recipe_of(asked, str(run / FILE))
+            source, device = Path(plain["source"]), str(plain["device"])
+            return cls(recipe, source, device, found, pictures, asked)
         except RecipeError:  # a plan that somebody has changed: what is wrong with it is said
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -59,8 +63,11 @@ class Setup:
         return replace(self, device=THEN.join(dict.fromkeys([*earlier, device])))
 
     def open_cache(self, run: Path) -> PhotoCache:
-        """Decoded pictures, beside the run's folder, so that runs share them."""
-        return _cache_of(self.source, run)
+        """Decoded pictures, beside the run's folder, so that runs share them.
+
+        PictureError where they are not those that the run began with.
+        """
+        return self._open(0, self.source, "--data", run)
 
     def open_attacked(self, run: Path) -> PhotoCache | None:
         """Stored attacks, in the same way; PictureError where they are asked for and not there."""
@@ -69,7 +76,14 @@ class Setup:
         if self.attacked is None:
             reason = "have no place; give --attacked FOLDER"
             raise PictureError("the recipe's stored attacks", reason)
-        return _cache_of(self.attacked, run)
+        return self._open(1, self.attacked, "--attacked", run)
+
+    def _open(self, number: int, source: Path, option: str, run: Path) -> PhotoCache:
+        cache, known = _cache_of(source, run), self.pictures.split()
+        if known and known[number : number + 1] != [cache.digest]:
+            reason = f"are not those that the run in {run} began with; resume it with {option}"
+            raise PictureError(f"the pictures in {source}", f"{reason} and the folder of those")
+        return cache
 
 
 def _cache_of(source: Path, run: Path) -> PhotoCache:

@@ -23,7 +23,7 @@ from torch import Tensor
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.codecs.registry import find_spec
-from corelic.errors import PictureError, TrainingError
+from corelic.errors import TrainingError
 from corelic.training import checkpoint
 from corelic.training.attacked import MixedCrops
 from corelic.training.averaged import exponential_average, load_float_weights
@@ -105,9 +105,6 @@ class Trainer:
         self.fabric.barrier()
         cache, attacked = setup.open_cache(run), setup.open_attacked(run)
         known = " ".join(each.digest for each in (cache, attacked) if each is not None)
-        if setup.pictures not in ("", known):
-            reason = f"are not those that the run in {run} began with; give --data their folder"
-            raise PictureError(f"the pictures in {setup.source}", reason)
         self.setup = replace(setup, pictures=known)
         photographs = Crops(cache, recipe.seed, recipe.scale_max)
         self.crops = with_attacked(photographs, setup, run)
@@ -120,9 +117,10 @@ class Trainer:
             self.position = saved.position
             load_float_weights(codec, saved.model)
         elif recipe.start is not None:
-            from corelic.training.warm_start import start_from  # it needs the entropy coder
+            from corelic.training.warm_start import pinned, start_from  # need the entropy coder
 
             start_from(codec, recipe.start)
+            self.recipe = replace(recipe, start=pinned(recipe.start))
         else:
             pictures = photographs.batch(START_STEP, range(START_CROPS), START_CROP_PX)
             self.spec.transform.start(codec.analysis, codec.synthesis, pictures)
@@ -160,10 +158,12 @@ class Trainer:
         Not before the plan is final: a run may be killed at any time.
         """
         if self.fabric.is_global_zero:
-            device = in_words(self.fabric.device, self.fabric.world_size)
             # With a generation: the newest may be another one, of other networks, when it goes on.
             plan = replace(self.recipe, codec=self.spec.full_name)
-            replace(self.setup, recipe=plan).on(device).save(self.folder)
+            setup = replace(self.setup, recipe=plan)
+            if self.position.step < self.recipe.steps:  # else this device trains nothing
+                setup = setup.on(in_words(self.fabric.device, self.fabric.world_size))
+            setup.save(self.folder)
 
     def fit_to(self, minutes: float) -> None:
         """Makes a fresh run as long as takes about that time here; no weight changes.

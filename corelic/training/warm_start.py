@@ -10,12 +10,14 @@ what that rounded away is far below what the first steps change.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from corelic.codecs import store
 from corelic.codecs.float_twin import parameters_of
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.registry import find_spec
 from corelic.codecs.transforms.depthwise import GatedBlock
-from corelic.errors import BadWeightsError
+from corelic.errors import BadWeightsError, UnknownCodecError
 
 
 def start_from(codec: LearnedImageCodec, name: str) -> None:
@@ -31,6 +33,14 @@ def start_from(codec: LearnedImageCodec, name: str) -> None:
         codec.load_state_dict(state)
     except RuntimeError as error:
         raise BadWeightsError(name, f"is no start for a {codec.spec.name}: {error}") from error
+
+
+def pinned(name: str) -> str:
+    """The same weights by a name that stays theirs: `swift-6`, or an absolute path."""
+    try:
+        return find_spec(name).full_name
+    except UnknownCodecError:
+        return str(Path(name).resolve())
 
 
 def further_blocks(codec: LearnedImageCodec) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """What the coder relies on in any context model, and contexts that break it on purpose."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from corelic.codecs.base import ContextSpec
 from corelic.codecs.context.base import LATENT_LIMIT, MEAN_UNIT, ContextModel, GaussianParameters
 from corelic.codecs.files import exact_arithmetic
-from corelic.codecs.learned import HYPER_STRIDE
+from corelic.codecs.learned import HYPER_STRIDE, LearnedImageCodec
 from corelic.codecs.memory import EXACT_BYTES
 from corelic.entropy import grid
 from corelic.entropy.distributions import SCALES
@@ -229,6 +231,31 @@ def refinements(context: ContextModel, values: Tensor) -> Iterator[Tensor]:
     hyper, decoded = values.tensor_split((context.hyper_features,), 1)
     for step in range(context.steps):
         yield context.refine(step, hyper, decoded)
+
+
+@every_context
+@torch.no_grad()
+def test_latents_keep_their_bits_under_autocast(spec: ContextSpec) -> None:
+    """As contexts begin: what may train in bfloat16 adds nothing yet, and the rest never does."""
+    transform = replace(TINY.transform, latent_channels=spec.latent_channels)
+    tiling: Literal["independent", "halo"] = "halo"
+    if spec.build().reach is None:
+        tiling = "independent"
+    torch.manual_seed(0)
+    codec = LearnedImageCodec(replace(TINY, transform=transform, context=spec, tiling=tiling))
+    features, channels = codec.context.hyper_features, spec.latent_channels
+    values = latents(codec.context, channels, FILE_SIZES[1]).float()
+    hyper, y = values.split((features, channels), 1)
+    expected = codec.predict(y, hyper)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = codec.predict(y, hyper)
+    for ours, theirs in (
+        (found.y_hat, expected.y_hat),
+        (found.coded, expected.coded),
+        (found.parameters.mean, expected.parameters.mean),
+        (found.parameters.scale_index, expected.parameters.scale_index),
+    ):
+        assert ours.dtype == torch.float32 and ours.equal(theirs)
 
 
 @every_context

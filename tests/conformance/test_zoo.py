@@ -26,19 +26,8 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 SHIPPED_BYTES = 8 * 2**20  # the most that weights of a small codec may take
 every_name = pytest.mark.parametrize("spec", list_specs(), ids=lambda spec: spec.full_name)
 UNTRAINED = tuple(spec for spec in list_specs() if store.shipped(spec) is None)
+SMALL = tuple(spec for spec in list_specs() if spec.name.endswith("_small"))
 every_untrained = pytest.mark.parametrize("spec", UNTRAINED, ids=lambda spec: spec.full_name)
-
-
-def small_ones() -> list[CodecSpec]:
-    """Of codecs that come in more than one size, that is by two names, the smaller one."""
-    sizes: dict[object, dict[str, CodecSpec]] = {}
-    for spec in list_specs():
-        sizes.setdefault((type(spec.transform), type(spec.context)), {})[spec.name] = spec
-    return [
-        min(named.values(), key=lambda spec: spec.hyper_channels)
-        for named in sizes.values()
-        if len(named) > 1
-    ]
 
 
 @every_untrained
@@ -49,7 +38,7 @@ def test_a_large_codec_can_be_built_and_described(spec: CodecSpec) -> None:
     assert_exact_cover(codec.context, torch.Size((1, spec.context.latent_channels, 4, 8)))
 
 
-@pytest.mark.parametrize("spec", small_ones(), ids=lambda spec: spec.full_name)
+@pytest.mark.parametrize("spec", SMALL, ids=lambda spec: spec.full_name)
 def test_weights_of_a_small_codec_are_small(spec: CodecSpec) -> None:
     codec = LearnedImageCodec(spec)
     for module in codec.modules():

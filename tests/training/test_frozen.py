@@ -54,16 +54,33 @@ def rate(codec: LearnedImageCodec, cache: LatentCache) -> float:
 def test_latents_are_made_once(cache: LatentCache, crops: Crops, tmp_path: Path) -> None:
     assert cache.latents.shape == (COUNT, 16, 4, 4)
     assert np.abs(cache.latents).max() > 1
-    other = LearnedImageCodec(tiny.TINY)  # whose latents would be others
-    again = LatentCache.build(other, crops, tmp_path / "y", COUNT, CROP_PX)
-    assert np.array_equal(again.latents, cache.latents)
+    codec, made, folder = tiny.started(tiny.TINY), np.array(cache.latents), tmp_path / "y"
+    (folder / "latents.bin").write_bytes(bytes(made.nbytes))  # zeros, to tell them from others
+    again = LatentCache.build(codec, crops, folder, COUNT, CROP_PX)
+    assert again.latents.shape == made.shape and not again.latents.any()
     assert again.qualities.equal(cache.qualities)
     # Halfway is not there.
-    (tmp_path / "y" / "latents.done").unlink()
-    redone = LatentCache.build(other, crops, tmp_path / "y", COUNT, CROP_PX)
-    assert (
-        not np.array_equal(redone.latents, np.asarray(again.latents[:0])) and redone.latents.any()
-    )
+    (folder / "latents.done").unlink()
+    redone = LatentCache.build(codec, crops, folder, COUNT, CROP_PX)
+    assert np.array_equal(redone.latents, made)
+
+
+def test_latents_of_anything_else_are_made_anew(
+    cache: LatentCache, crops: Crops, tmp_path: Path
+) -> None:
+    codec, other = tiny.started(tiny.TINY), LearnedImageCodec(tiny.TINY)
+    for number, (of, these, count, crop_px) in enumerate(
+        [
+            (other, crops, COUNT, CROP_PX),
+            (codec, Crops(crops.cache, seed=2), COUNT, CROP_PX),
+            (codec, crops, COUNT - 1, CROP_PX),
+            (codec, crops, COUNT, 2 * CROP_PX),
+            (codec, crops, COUNT, CROP_PX),  # of which the cache was, before the others
+        ]
+    ):
+        found = LatentCache.build(of, these, tmp_path / "y", count, crop_px)
+        expected = LatentCache.build(of, these, tmp_path / str(number), count, crop_px)
+        assert np.array_equal(found.latents, expected.latents)
 
 
 def test_every_codec_sees_the_same_batches(cache: LatentCache) -> None:

@@ -37,7 +37,7 @@ from corelic.training.checkpoint import Position, load
 from corelic.training.data import as_float
 from corelic.training.export import export
 from corelic.training.loss import ms_ssim
-from corelic.training.recipe import Stage
+from corelic.training.recipe import Attacked, Stage
 from corelic.training.setup import Setup
 from corelic.training.trainer import (
     MAX_SKIPPED_STEPS,
@@ -162,11 +162,53 @@ def test_a_run_goes_on_with_the_same_pictures_wherever_they_are(
         Trainer(replace(setup, source=moved), trainer.folder, device="cpu")
 
 
+def test_export_looks_at_the_pictures_of_the_run(
+    tiny_trainer: type[TinyTrainer], tmp_path: Path
+) -> None:
+    trainer = tiny_trainer()
+    trainer.remember_setup()
+    trainer.save()
+    other = tmp_path / "other"
+    shutil.copytree(trainer.setup.source, other)
+    (other / "00.png").unlink()
+    replace(Setup.load(trainer.folder), source=other).save(trainer.folder)
+    with pytest.raises(PictureError, match=r"not those .* with --data and"):
+        export(trainer.folder, tmp_path / "own.safetensors")
+
+
+def test_stored_attacks_are_those_of_the_run(pictures: Path, tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    recipe = replace(RECIPE, attacked=Attacked("attacked", 0.5))
+    setup = Setup(recipe, pictures, attacked=pictures)
+    digest = setup.open_cache(run).digest
+    shutil.copytree(pictures, other)
+    (other / "00.png").unlink()
+    assert replace(setup, pictures=f"{digest} {digest}").open_attacked(run) is not None
+    with pytest.raises(PictureError, match=r"not those .* with --attacked and"):
+        replace(setup, pictures=f"{digest} {digest}", attacked=other).open_attacked(run)
+
+
 def test_a_plan_keeps_its_generation(tiny_trainer: type[TinyTrainer]) -> None:
     """What `tiny` means may be another codec when the run goes on."""
     trainer = tiny_trainer(replace(RECIPE, codec=TINY.name))
     trainer.remember_setup()
     assert Setup.load(trainer.folder).recipe.codec == TINY.full_name
+
+
+def test_a_plan_keeps_the_weights_it_starts_from(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(TINY_WEIGHTS.parent)
+    monkeypatch.setattr(store, "shipped", lambda spec: TINY_WEIGHTS)
+    pinned = {TINY.name: TINY.full_name, TINY_WEIGHTS.name: str(TINY_WEIGHTS.resolve())}
+    for start, expected in pinned.items():
+        trainer = tiny_trainer(replace(RECIPE, start=start))
+        trainer.remember_setup()
+        assert Setup.load(trainer.folder).recipe.start == expected
+    # What an older run began with is not what the name means today.
+    trainer.save()
+    trainer = tiny_trainer(replace(RECIPE, start=TINY.name))
+    assert trainer.recipe.start == TINY.name
 
 
 def test_slow_steps_count_and_pauses_do_not(
@@ -442,6 +484,17 @@ def test_a_setup_remembers_every_device(tmp_path: Path) -> None:
         setup.on(device).save(tmp_path)
         setup = Setup.load(tmp_path)
     assert setup.device == "2 CPU threads, then NVIDIA H100"
+
+
+def test_a_device_that_had_nothing_to_do_is_not_remembered(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = tiny_trainer(replace(RECIPE, stages=(Stage(1, 2, 64),)))
+    list(trainer.run())
+    trained_on = Setup.load(trainer.folder)
+    monkeypatch.setattr("corelic.training.trainer.in_words", lambda *_: "another device")
+    again = Trainer(trained_on, trainer.folder, device="cpu")
+    assert list(again.run()) == [] and Setup.load(trainer.folder) == trained_on
 
 
 def test_a_batch_that_processes_cannot_share(tiny_trainer: type[TinyTrainer]) -> None:

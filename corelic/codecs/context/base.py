@@ -90,6 +90,7 @@ class ContextModel(nn.Module, ABC):
     working_values: int  # alive at its peak, per latent, beside its inputs
     period: int = 4  # latents after which masks repeat, each way
     refines: bool = False  # whether `refine` does anything
+    autocasts: bool = False  # whether it sees autocast, and keeps means in float32 by itself
 
     @abstractmethod
     def masks(self, shape: torch.Size) -> list[Tensor]:

@@ -106,25 +106,23 @@ class ChannelAttention(SlicedContext):
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         number, second = divmod(step, 2)
-        with torch.autocast(hyper.device.type, enabled=False):
-            parts = [hyper]
-            if step:
-                known = self.known_channels(step, decoded)
-                if not second:
-                    absent = known.new_zeros((len(known), self.sizes[number], *known.shape[2:]))
-                    known = torch.cat([known, absent], dim=1)
-                parts.append(self.channels[number](known, self.functions))
-                parts.append(self.picture[number](known, self.functions))
-            found = to_gaussian(self.heads[step](torch.cat(parts, dim=1), self.functions))
+        parts = [hyper]
+        if step:
+            known = self.known_channels(step, decoded)
+            if not second:
+                absent = known.new_zeros((len(known), self.sizes[number], *known.shape[2:]))
+                known = torch.cat([known, absent], dim=1)
+            parts.append(self.channels[number](known, self.functions))
+            parts.append(self.picture[number](known, self.functions))
+        found = to_gaussian(self.heads[step](torch.cat(parts, dim=1), self.functions))
         return found.placed(self.channels_of(number), decoded)
 
     def refine(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
         number, second = divmod(step, 2)
         own = self.channels_of(number)
-        with torch.autocast(hyper.device.type, enabled=False):
-            known = decoded[:, : own.stop] if second else self.known_channels(step + 1, decoded)
-            x = torch.cat([hyper[:, : decoded.shape[1]], known], dim=1)
-            change = self.residuals[step](x, self.functions)
+        known = decoded[:, : own.stop] if second else self.known_channels(step + 1, decoded)
+        x = torch.cat([hyper[:, : decoded.shape[1]], known], dim=1)
+        change = self.residuals[step](x, self.functions)
         refined = decoded.clone()
         refined[:, own] += change
         return refined

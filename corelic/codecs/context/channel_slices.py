@@ -78,17 +78,16 @@ class ChannelSlices(SlicedContext):
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         number, second = divmod(step, 2)
-        with torch.autocast(hyper.device.type, enabled=False):
-            parts = [hyper]
-            if number:
-                known = decoded[:, : self.starts[number]]
-                parts.append(self.earlier_slices[number - 1](known))
-            if second:
-                parts.append(self.own_anchors[number](self.anchors(number, decoded)))
-            else:
-                shape = (len(hyper), 2 * self.sizes[number], *hyper.shape[2:])
-                parts.append(hyper.new_zeros(shape))
-            found = to_gaussian(self.fuse[number](torch.cat(parts, dim=1)))
+        parts = [hyper]
+        if number:
+            known = decoded[:, : self.starts[number]]
+            parts.append(self.earlier_slices[number - 1](known))
+        if second:
+            parts.append(self.own_anchors[number](self.anchors(number, decoded)))
+        else:
+            shape = (len(hyper), 2 * self.sizes[number], *hyper.shape[2:])
+            parts.append(hyper.new_zeros(shape))
+        found = to_gaussian(self.fuse[number](torch.cat(parts, dim=1)))
         return found.placed(self.channels_of(number), decoded)
 
 

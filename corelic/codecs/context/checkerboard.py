@@ -54,10 +54,8 @@ class Checkerboard(SlicedContext):
         self.fuse = Fusion(2 * m + context, 2 * m)
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
-        with torch.autocast(hyper.device.type, enabled=False):
-            if step:
-                context = self.neighbours(self.earlier(step, decoded))
-            else:
-                shape = (len(hyper), self.context_channels, *hyper.shape[2:])
-                context = hyper.new_zeros(shape)
-            return to_gaussian(self.fuse(torch.cat([hyper, context], dim=1)))
+        if step:
+            context = self.neighbours(self.earlier(step, decoded))
+        else:
+            context = hyper.new_zeros((len(hyper), self.context_channels, *hyper.shape[2:]))
+        return to_gaussian(self.fuse(torch.cat([hyper, context], dim=1)))

@@ -125,10 +125,6 @@ class CornerToCenter(ContextModel):
         return list(masks)
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
-        with torch.autocast(hyper.device.type, enabled=False):
-            return self._parameters_for(step, hyper, decoded)
-
-    def _parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
         own, known = self.places[step], list(chain(*self.places[:step]))
         one_hot = hyper.new_zeros(1, self.steps)
         one_hot[:, step] = 1.0

@@ -48,5 +48,4 @@ class HyperpriorOnly(ContextModel):
         return [torch.ones(shape[1:], dtype=torch.bool)]
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:
-        with torch.autocast(hyper.device.type, enabled=False):
-            return to_gaussian(self.head(F.leaky_relu(self.hidden(hyper), 0.125)))
+        return to_gaussian(self.head(F.leaky_relu(self.hidden(hyper), 0.125)))

@@ -59,6 +59,7 @@ class Quarters(ContextModel):
     """Four network passes at any picture size."""
 
     steps = len(ORDER)
+    autocasts = True  # its trunk, which takes most of the time
 
     def __init__(self, spec: QuartersSpec) -> None:
         super().__init__()
