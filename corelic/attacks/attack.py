@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from time import perf_counter
 from typing import ClassVar, final
 
@@ -35,6 +35,7 @@ from corelic.media import Picture
 Progress = Callable[[int, int], None]  # steps done, steps there are
 
 OFF_CLEAN = 1 / 255  # where a search starts that starts at the clean clip
+LOT_PX = 8  # side of the noise whose lots a black box draws
 
 
 def silent(done: int, total: int) -> None:
@@ -46,11 +47,13 @@ class AttackResult:
     """What an attack made of a clip; what it is worth, `evaluation` measures on real files.
 
     title      of the attack
+    objective  what it made larger
     clean      the frames it was given, as 8-bit RGB
     pictures   attacked, 8-bit RGB, within the constraint
     start      the objective's score of each clean frame
-    end        of each attacked frame, after rounding, on the same side as the attack saw it:
-               `Victim.forward` for attacks with gradients, `Victim.code` for those without
+    end        of each attacked frame, after rounding, on the same side as the attack saw it and
+               under the same lots: `Victim.forward` for attacks with gradients, `Victim.code` for
+               those without
     succeeded  whether a frame was moved towards the aim at all
     flat       whether a frame never had a gradient: the victim does not depend on its input, or
                hides it; false for attacks that use none
@@ -60,6 +63,7 @@ class AttackResult:
     """
 
     title: str
+    objective: Objective
     clean: tuple[Picture, ...]
     pictures: tuple[Picture, ...]
     start: tuple[float, ...]
@@ -76,7 +80,8 @@ class Run:
     """One attack on one clip, while it lasts.
 
     clean     (T, 3, H, W) in [0, 1], multiples of 1/255
-    random    all chance of the run
+    random    all chance of the search
+    seed      of the run
     probe     scores and gradients of the differentiable victim
     oracle    scores of the real thing
     """
@@ -85,16 +90,19 @@ class Run:
     constraint: Constraint
     clean: Tensor
     random: torch.Generator
+    seed: int
     probe: Probe
     oracle: Oracle
     progress: Progress
 
-    def question(self, x: Tensor, stride: float = 0.0) -> Question:
-        return Question(self.victim, self.clean, x, self.random, stride)
+    def question(self, x: Tensor, stride: float = 0.0, *, compared: bool = False) -> Question:
+        """compared: whether scores are, so that all are to be under the same lots."""
+        lots = lots_of(self.seed) if compared else None
+        return Question(self.victim, self.clean, x, self.random, stride, lots)
 
     def score(self, x: Tensor) -> Tensor:
-        """(T,) of the differentiable victim."""
-        return self.probe.score(self.question(x))
+        """(T,) of the differentiable victim, under the same lots each time."""
+        return self.probe.score(replace(self.question(x), random=lots_of(self.seed)))
 
     def beside_clean(self) -> Tensor:
         """The clean clip, each sample up to a level off: at it a distortion has no gradient."""
@@ -110,6 +118,11 @@ class Run:
         for step in range(count):
             yield step
             self.progress(step + 1, count)
+
+
+def lots_of(seed: int) -> torch.Generator:
+    """What victims draw for scores that are compared; apart from what a search draws."""
+    return torch.Generator().manual_seed(seed ^ 1)
 
 
 @dataclass(frozen=True)
@@ -152,13 +165,16 @@ class Attack(ABC):
         """
         begin = perf_counter()
         clean = clip_of(pictures)
+        # Of noise: those of the clean clip are what figures are measured under, and not known.
+        noise = torch.rand((len(clean), 3, LOT_PX, LOT_PX), generator=lots_of(self.seed))
         run = Run(
             victim=self.victim,
             constraint=self.constraint,
             clean=clean,
             random=torch.Generator().manual_seed(self.seed),
+            seed=self.seed,
             probe=Probe(self.objective, clean),
-            oracle=Oracle(self.victim, self.objective, clean),
+            oracle=Oracle(self.victim, self.objective, clean, pictures_of(noise)),
             progress=progress,
         )
         attacked = self.constraint(self.search(run), clean)
@@ -168,6 +184,7 @@ class Attack(ABC):
         flat = ~run.probe.moved if run.probe.passes else torch.zeros_like(run.probe.moved)
         return AttackResult(
             title=self.title,
+            objective=self.objective,
             clean=pictures_of(clean),
             pictures=pictures_of(attacked),
             start=tuple(start.tolist()),
@@ -189,6 +206,8 @@ class GradientAttack(Attack):
 
     # Whether it compares scores of the clips that it meets; then its constraint is to be strict.
     keeps_best: ClassVar[bool] = False
+    # Whether it weighs the gradient against another one, and not its direction alone.
+    weighs: ClassVar[bool] = False
 
     modifiers: Sequence[Modifier] = field(default=(), kw_only=True)
 
@@ -198,6 +217,10 @@ class GradientAttack(Attack):
             if self.keeps_best and not modifier.keeps_scores:
                 reason = f"keeps the clip with the best score, and behind {modifier.title} scores"
                 reason += " are of another place or victim; use pgd for it"
+                raise AttackError(self.name, reason)
+            if self.weighs and not modifier.keeps_scale:
+                reason = f"weighs the score against the distance, and behind {modifier.title} "
+                reason += "gradients say nothing of how steep it is; leave that out"
                 raise AttackError(self.name, reason)
             moved = sorted(modifier.moves & self.objective.fixes)
             if moved:

@@ -25,6 +25,8 @@ class Question:
     x       (T, 3, H, W) where
     random  all chance comes from here
     stride  of the step that will follow, in pixel units; for those who look ahead
+    lots    what a victim draws for the score, where that is compared; None: what it has drawn for
+            the gradient
     """
 
     victim: Victim
@@ -32,6 +34,7 @@ class Question:
     x: Tensor
     random: torch.Generator
     stride: float
+    lots: torch.Generator | None = None
 
     def at(self, x: Tensor) -> Question:
         return replace(self, x=x)

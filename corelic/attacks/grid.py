@@ -17,7 +17,8 @@ import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -29,8 +30,8 @@ from pydantic import ConfigDict
 
 from corelic.attacks import spelling
 from corelic.attacks.attack import Attack, AttackResult
-from corelic.attacks.defences.named import defend
-from corelic.attacks.defences.shown import shown_pictures
+from corelic.attacks.defences.named import check_clean, defend
+from corelic.attacks.defences.shown import check_not_shown, shown_files, shown_pictures
 from corelic.attacks.evaluation.controls import equal_noise
 from corelic.attacks.evaluation.damage import CleanSide, Row, joined
 from corelic.attacks.evaluation.figures import to_json
@@ -38,23 +39,24 @@ from corelic.attacks.evaluation.written import reread
 from corelic.attacks.findings import AMPLIFIED, NONE, Finding, Knows, Outcome, Plan, Point
 from corelic.attacks.modifiers import Expectation, Modifier
 from corelic.attacks.page import page
-from corelic.attacks.pixels import clip_of, pictures_of
+from corelic.attacks.pixels import as_rgb
 from corelic.attacks.victim import Victim, victim_of
+from corelic.codecs.files import memory_for
 from corelic.codecs.peers import PEERS
-from corelic.console import printable
+from corelic.console import as_text, printable
 from corelic.disk import atomic_write, read_file
-from corelic.errors import CorelicError, UnknownCodecError
-from corelic.eval.bench import NoPicturesError, PictureFile, inventory
+from corelic.errors import CorelicError, PictureError, UnknownCodecError
+from corelic.eval.bench import NoPicturesError, PictureFile, inventory, reader
 from corelic.eval.engines import Engine, Serial
 from corelic.eval.machine import machine
 from corelic.eval.results import make_ours, slug
 from corelic.eval.store import Store
-from corelic.eval.tasks import Subject, Task, lossless_webp, opened
+from corelic.eval.tasks import Task, lossless_webp, opened, subject_of
 from corelic.eval.threads import torch_threads
 from corelic.jobs import Failure
-from corelic.media import read_picture
+from corelic.media import Picture, read_picture
 
-ATTACKS = 2  # one more whenever an attack or a defence computes something else
+ATTACKS = 3  # one more whenever an attack or a defence computes something else
 Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
 
@@ -78,7 +80,8 @@ class Assaulted:
 class Assault(Task):
     """One attack on one picture: a point of the grid.
 
-    clean_digest  of the pictures that the defence is shown
+    clean         files of the pictures that the defence is shown
+    clean_digest  of what is in them
     attacker      this package and its version, whose attacks these are
     others        digest of all files that defence and objective name; version of the control
     """
@@ -98,16 +101,21 @@ class Assault(Task):
     shown: bool
 
     def run(self, data: bytes) -> Assaulted:
-        (whole,) = pictures_of(clip_of([read_picture(data, name=self.subject.picture)]))
+        whole = read_picture(data, name=self.subject.picture)
+        with memory_for(whole.width_px, whole.height_px):
+            return self.on(whole)
+
+    def on(self, whole: Picture) -> Assaulted:
         side_px = self.side_px
-        picture = whole if side_px is None else whole.middle(side_px, side_px)
+        picture = as_rgb(whole if side_px is None else whole.middle(side_px, side_px))
         codec, control = opened(self.subject.codec, "cpu"), PEERS[self.control]
         point = self.point
         with torch_threads(1):  # the same figures whatever the engine
             plain = victim_of(codec, point.quality)
             victim = plain
             if point.defence != NONE:
-                others = shown_pictures([Path(path) for path in self.clean], whole)
+                others = _shown(self.clean, self.clean_digest)
+                check_not_shown(as_rgb(whole), [Path(path) for path in self.clean], others)
                 victim = defend(plain, point.defence, others)
             attack = self.made(victim if point.knows == "all" else plain)
             result, png = reread(attack([picture]))
@@ -153,6 +161,9 @@ def run(
 
     Raises CorelicError for what no picture can help: a misspelt part, a missing package.
     """
+    asked = plan
+    check_clean(plan.defences, plan.clean)
+    plan = replace(plan, clean=shown_files(plan.clean))
     unfit = check(plan)
     pictures, failures = inventory(sources)
     failures += [Failure(f"{codec} behind {defence}", e) for (codec, defence), e in unfit.items()]
@@ -160,7 +171,6 @@ def run(
         raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
     make_ours(out, "attacked", "robustness.json", "index.html")
     store = Store(out / "cells")
-    paths = {picture.digest: picture.path for picture in pictures}
     everything = assaults_of(plan, pictures)
     assaults = [one for one in everything if (one.point.codec, one.point.defence) not in unfit]
     found: dict[Assault, Assaulted] = {}
@@ -172,7 +182,7 @@ def run(
     progress(len(found), len(assaults), "")
     done = len(found)
     engine = engine or Serial()
-    for one in engine.run(list(missing), lambda task: read_file(paths[task.subject.digest])):
+    for one in engine.run(list(missing), reader(pictures)):
         done += 1
         assault = missing[one.task]
         name = f"{assault.subject.picture}, {assault.point}"
@@ -182,9 +192,26 @@ def run(
             continue
         store.put(assault, one.result)
         found[assault] = one.result
-    outcome = Outcome(plan, _findings(assaults, found), tuple(failures))
+    outcome = Outcome(asked, _findings(assaults, found), tuple(failures))
     _write(out, outcome, found)
     return outcome
+
+
+@lru_cache(maxsize=1)
+def _shown(files: tuple[str, ...], digest: str) -> list[Picture]:
+    """Once for all points of a run; PictureError where they are others by now."""
+    found = shown_pictures([Path(path) for path in files])
+    if _digest_of(found) != digest:
+        reason = "have changed since the run began; run it again"
+        raise PictureError("the clean pictures", reason)
+    return found
+
+
+def _digest_of(pictures: Sequence[Picture]) -> str:
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(picture.pixels.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def check(plan: Plan) -> dict[tuple[str, str], CorelicError]:
@@ -214,9 +241,7 @@ def check(plan: Plan) -> dict[tuple[str, str], CorelicError]:
 
 def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault]:
     """One picture after the other, and all codecs by turns."""
-    digest = hashlib.sha256()
-    for clean in shown_pictures(plan.clean):
-        digest.update(clean.pixels.tobytes())
+    clean_digest = _digest_of(shown_pictures(plan.clean))
     control = PEERS[plan.control].facts.version
     named = {text: _digest_of_files(re.split("[:+]", text)) for text in (NONE, *plan.defences)}
     named |= {text: _digest_of_files(text.split(":")) for text in plan.objectives}
@@ -229,7 +254,7 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
             for codec in plan.codecs:
                 for knows in _attackers(defence):
                     yield Assault(
-                        subject=_subject(codec, picture),
+                        subject=subject_of(codec, "cpu", picture.name, picture.digest),
                         point=Point(
                             *(codec, quality, defence, knows),
                             *(attack, objective, constraint),
@@ -241,7 +266,7 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
                         seed=plan.seed,
                         side_px=plan.side_px,
                         clean=tuple(map(str, plan.clean)),
-                        clean_digest=digest.hexdigest()[:16],
+                        clean_digest=clean_digest,
                         attacker=attacker,
                         others=(named[defence] + named[objective], control),
                         shown=number < plan.sample,
@@ -260,11 +285,6 @@ def _digest_of_files(pieces: Sequence[str]) -> str:
 
 def _attackers(defence: str) -> tuple[Knows, ...]:
     return ("all",) if defence == NONE else ("codec", "all")
-
-
-def _subject(codec: str, picture: PictureFile) -> Subject:
-    facts = opened(codec, "cpu").facts
-    return Subject(codec, f"{facts.name}; {facts.version}", "cpu", picture.name, picture.digest)
 
 
 def _panels(side: CleanSide, result: AttackResult) -> tuple[str, ...]:
@@ -309,7 +329,7 @@ def _write(out: Path, outcome: Outcome, found: dict[Assault, Assaulted]) -> None
         files.setdefault(assault.point, {})[assault.subject.picture] = name
         atomic_write(out / "attacked" / name, b64decode(one.png), overwrite=True)
     content: dict[str, Any] = {
-        "plan": asdict(outcome.plan) | {"clean": list(map(str, outcome.plan.clean))},
+        "plan": asdict(outcome.plan) | {"clean": list(map(as_text, outcome.plan.clean))},
         "machine": machine(),
         "findings": [
             asdict(finding.point)
@@ -318,6 +338,10 @@ def _write(out: Path, outcome: Outcome, found: dict[Assault, Assaulted]) -> None
         ],
         "failures": [printable(str(failure)) for failure in outcome.failures],
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    atomic_write(out / "robustness.json", text.encode(), overwrite=True)
-    atomic_write(out / "index.html", page(outcome).encode(), overwrite=True)
+    # Names of files, of codecs and targets, may hold what no text does.
+    files_of_run = {
+        "robustness.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+        "index.html": page(outcome),
+    }
+    for name, text in files_of_run.items():
+        atomic_write(out / name, text.encode(errors="backslashreplace"), overwrite=True)

@@ -9,7 +9,7 @@ import html
 from collections.abc import Sequence
 from statistics import fmean
 
-from corelic.attacks.evaluation.damage import Row
+from corelic.attacks.evaluation.damage import Row, loss_db
 from corelic.attacks.findings import NONE, PANELS, Finding, Outcome, Point
 from corelic.console import printable
 from corelic.eval.report import part
@@ -24,7 +24,8 @@ LEGEND = (
     "noise of the same budget; gap: noise minus attack. Lost: PSNR to the clean picture, before "
     "minus after. Bytes: file of the attacked picture over that of the clean one. Control: a "
     "classical codec of the same PSNR, given the same pictures. Clean: what the defence costs "
-    "where nobody attacks. All from files and decoded 8-bit pictures; means over the pictures."
+    "where nobody attacks. All from files and decoded 8-bit pictures; means over the pictures, but "
+    "for an infinite PSNR, which is that of equal ones."
 )
 
 
@@ -66,7 +67,7 @@ def _line(finding: Finding, plain: Finding | None) -> str:
         gap = noise.output_psnr_db - attack.output_psnr_db
     cells = [
         *(point.codec, f"{point.quality:g}", point.defence, _knows(point)),
-        *(point.attack, point.objective, point.constraint, str(len(attack.damages))),
+        *(point.attack, point.objective, point.constraint, _count(attack)),
         *(_db(attack.input_psnr_db), _db(attack.output_psnr_db), _db(noise.output_psnr_db)),
         *(_db(gap), _db(attack.source_loss_db)),
         *(_ratio(attack.bytes_ratio), _ratio(noise.bytes_ratio)),
@@ -74,6 +75,10 @@ def _line(finding: Finding, plain: Finding | None) -> str:
         *_cost(attack, plain),
     ]
     return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>\n"
+
+
+def _count(row: Row) -> str:
+    return f"{len(row.damages)}" + (f" ({row.left_out})" if row.left_out else "")
 
 
 def _knows(point: Point) -> str:
@@ -89,8 +94,9 @@ def _cost(row: Row, plain: Finding | None) -> Sequence[str]:
     if not pairs:
         return "", ""
     ratio = fmean(after.clean_bytes / first.clean_bytes for first, after in pairs)
-    lost = fmean(first.clean_psnr_db - after.clean_psnr_db for first, after in pairs)
-    return _ratio(ratio), _db(lost)
+    losses = [loss_db(first.clean_psnr_db, after.clean_psnr_db) for first, after in pairs]
+    found = [loss for loss in losses if loss is not None]
+    return _ratio(ratio), _db(fmean(found) if found else None)
 
 
 def _pictures(finding: Finding) -> str:

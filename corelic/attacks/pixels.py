@@ -42,6 +42,11 @@ def pictures_of(clip: Tensor) -> tuple[Picture, ...]:
     return tuple(Picture(np.ascontiguousarray(frame)) for frame in samples)
 
 
+def as_rgb(picture: Picture) -> Picture:
+    """8 bits, as attacks see it; AttackError where it has transparency."""
+    return pictures_of(clip_of([picture]))[0]
+
+
 def levels(clip: Tensor) -> Tensor:
     """(T, 3, H, W) in [0, 1] -> int64 in 0 … 255, the nearest."""
     return (clip.detach().clamp(0, 1) * PEAK + 0.5).floor().long()

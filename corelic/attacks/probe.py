@@ -7,6 +7,7 @@ Answer ◄── modifier ◄── … ◄── modifier ◄──────
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -45,12 +46,15 @@ class Probe:
             # What is not a number leads nowhere, and must not spread to the clip.
             gradient = gradient if found is None else found.nan_to_num(0.0, 0.0, 0.0)
         self.moved |= (gradient != 0).flatten(1).any(dim=1).cpu()
+        if question.victim.stochastic and question.lots is not None:
+            # Gradients are of new lots each time: one that is good for some draws only is none.
+            return Answer(self.score(replace(question, random=question.lots)), gradient)
         return Answer(score.detach(), gradient)
 
     @torch.no_grad()
     def score(self, question: Question) -> Tensor:
         """(T,), without a gradient."""
-        return self.objective(self.scene(question, question.x)).detach()
+        return self.objective_for(question)(self.scene(question, question.x)).detach()
 
     def objective_for(self, question: Question) -> Objective:
         """Of a transformed clip, what the clip itself has fixed."""

@@ -78,7 +78,10 @@ class Spelt:
 
     @classmethod
     def of(cls, kind: str, text: str) -> Spelt:
-        head, *rest = text.split(":")
+        pieces = text.split(":")
+        # A codec may have parameters of its own, as in avif:speed=6@50: they end with a quality.
+        last = max((place for place, piece in enumerate(pieces) if "@" in piece), default=0)
+        head, rest = ":".join(pieces[: last + 1]), pieces[last + 1 :]
         name, separator, value = head.partition("=")
         pairs = [part.partition("=") for part in rest]
         given = {key: text for key, _, text in pairs}
@@ -253,7 +256,7 @@ COMMON = {"the objective": ("low-band",), "the constraint": ("high",)}
 
 
 def victims(text: str) -> tuple[Victim, ...]:
-    """`swift@20+jpeg@50`; AttackError where a quality is missing."""
+    """`swift@20+avif:speed=6@50`; AttackError where a quality is missing."""
     found = []
     for part in text.split("+"):
         codec, separator, quality = part.rpartition("@")

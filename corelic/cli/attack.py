@@ -204,12 +204,12 @@ def attack_one(job: Job, given: AttackOptions) -> tuple[Row, ...]:
     from corelic.codecs.files import memory_for
     from corelic.media import read_picture
 
-    read = read_picture(job.read(), name=job.name)
-    with memory_for(read.width_px, read.height_px):
-        return _attacked(job, read, given)
+    whole = read_picture(job.read(), name=job.name)
+    with memory_for(whole.width_px, whole.height_px):
+        return _attacked(job, whole, given)
 
 
-def _attacked(job: Job, read: Picture, given: AttackOptions) -> tuple[Row, ...]:
+def _attacked(job: Job, whole: Picture, given: AttackOptions) -> tuple[Row, ...]:
     from corelic.attacks import spelling
     from corelic.attacks.defences.named import defend
     from corelic.attacks.defences.shown import check_not_shown, shown_pictures
@@ -217,17 +217,16 @@ def _attacked(job: Job, read: Picture, given: AttackOptions) -> tuple[Row, ...]:
     from corelic.attacks.evaluation.damage import CleanSide
     from corelic.attacks.evaluation.written import written
     from corelic.attacks.objectives import Region
-    from corelic.attacks.pixels import clip_of, pictures_of
+    from corelic.attacks.pixels import as_rgb
     from corelic.attacks.victim import victim_of
     from corelic.codecs.api import open_image_codec
     from corelic.codecs.peers import PEERS
 
-    (whole,) = pictures_of(clip_of([read]))
-    picture = whole if given.crop is None else whole.middle(given.crop, given.crop)
+    picture = as_rgb(whole if given.crop is None else whole.middle(given.crop, given.crop))
     victim = victim_of(open_image_codec(given.codec, "cpu"), given.quality)
     if given.defence is not None:
         others = shown_pictures(given.clean)
-        check_not_shown(whole, given.clean, others)
+        check_not_shown(as_rgb(whole), given.clean, others)
         victim = defend(victim, given.defence, others)
     objective = spelling.objective(given.objective)
     if given.region is not None:

@@ -22,9 +22,9 @@ from typing import Any
 from corelic.codecs.base import CodecFacts
 from corelic.console import printable
 from corelic.disk import read_file
-from corelic.errors import CorelicError, PeerError
+from corelic.errors import CorelicError, PeerError, PictureError
 from corelic.eval import averages, published, results
-from corelic.eval.engines import Engine, Serial
+from corelic.eval.engines import Engine, Read, Serial
 from corelic.eval.machine import machine
 from corelic.eval.results import (
     Cost,
@@ -47,6 +47,7 @@ from corelic.eval.tasks import (
     Subject,
     Task,
     opened,
+    subject_of,
 )
 from corelic.jobs import Failure
 from corelic.media import read_picture
@@ -161,7 +162,9 @@ def told_apart(facts: dict[str, CodecFacts]) -> dict[str, CodecFacts]:
             raise PeerError(found.name, f"{other} and {asked} are one; leave one out")
     counts = Counter(found.name for found in facts.values())
     return {
-        asked: found if counts[found.name] == 1 else replace(found, name=f"{found.name} ({asked})")
+        asked: found
+        if counts[found.name] == 1
+        else replace(found, name=f"{found.name} ({asked})", title=f"{found.title} ({asked})")
         for asked, found in facts.items()
     }
 
@@ -185,6 +188,20 @@ def inventory(sources: Sequence[Path]) -> tuple[list[PictureFile], list[Failure]
     return found, failures
 
 
+def reader(pictures: Sequence[PictureFile]) -> Read:
+    """For engines: the file of a task's picture; PictureError where it is another one by now."""
+    paths = {picture.digest: picture.path for picture in pictures}
+
+    def read(task: Task) -> bytes:
+        path, digest = paths[task.subject.digest], task.subject.digest
+        data = read_file(path)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise PictureError(str(path), "has changed since the run began; run it again")
+        return data
+
+    return read
+
+
 def _files(sources: Sequence[Path]) -> Iterator[Path]:
     for source in sources:
         if source.is_dir():
@@ -204,9 +221,7 @@ class _Bench:
     progress: Progress
 
     def subject(self, codec: str, picture: PictureFile) -> Subject:
-        facts = opened(codec, self.plan.device).facts  # not as told apart from others of this run
-        version = f"{facts.name}; {facts.version}"
-        return Subject(codec, version, self.plan.device, picture.name, picture.digest)
+        return subject_of(codec, self.plan.device, picture.name, picture.digest)
 
     def qualities(self, codec: str) -> tuple[float, ...]:
         asked = self.plan.qualities or self.facts[codec].qualities
@@ -292,14 +307,13 @@ class _Bench:
 
     def _do(self, tasks: list[Any], engine: Engine) -> tuple[dict[Any, Any], list[Failure]]:
         """Results by task, in the order of `tasks`; of a failure comes one per codec, picture."""
-        paths = {picture.digest: picture.path for picture in self.pictures}
         found = {task: self.store.get(task) for task in tasks}
         missing = [task for task, result in found.items() if result is None]
         failures: dict[tuple[str, str], Failure] = {}
         done = len(tasks) - len(missing)
         if missing:
             self.progress(done, len(tasks), "")
-            for one in engine.run(missing, lambda task: read_file(paths[task.subject.digest])):
+            for one in engine.run(missing, reader(self.pictures)):
                 done += 1
                 subject = one.task.subject
                 self.progress(done, len(tasks), f"{subject.codec}, {subject.picture}")

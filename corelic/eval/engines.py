@@ -2,12 +2,13 @@
 
     tasks ─► engine ─► (task, result or error), in the order they finish
 
-A worker that dies takes nothing with it but the tasks it was at, and those are tried again.
+A worker that dies takes nothing with it but the tasks it was at, and those are tried again. A
+picture that cannot be read any more costs its own tasks, which come last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -43,10 +44,21 @@ def work(task: Task, data: bytes) -> Done:
         return Done(task, None, error)
 
 
+def readable(tasks: Iterable[Task], read: Read, unread: list[Done]) -> Iterator[tuple[Task, bytes]]:
+    """With their pictures; those without one go to `unread`."""
+    for task in tasks:
+        try:
+            yield task, read(task)
+        except CorelicError as error:
+            unread.append(Done(task, None, error))
+
+
 class Serial:
     def run(self, tasks: Sequence[Task], read: Read) -> Iterator[Done]:
-        for task in tasks:
-            yield work(task, read(task))
+        unread: list[Done] = []
+        for task, data in readable(tasks, read, unread):
+            yield work(task, data)
+        yield from unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +67,10 @@ class Processes:
 
     def run(self, tasks: Sequence[Task], read: Read) -> Iterator[Done]:
         waiting = list(tasks)
+        unread: list[Done] = []
         for attempt in range(ATTEMPTS):
             died = []
-            with_data = ((task, read(task)) for task in waiting)
+            with_data = readable(waiting, read, unread)
             # What died for want of memory has all of it the second time.
             count = self.count if attempt == 0 else 1
             with closing(attempts(with_data, _work, count)) as answers:
@@ -69,6 +82,7 @@ class Processes:
             waiting = died
         for task in waiting:
             yield Done(task, None, _died(task))
+        yield from unread
 
 
 def _work(with_data: tuple[Task, bytes]) -> Done:
@@ -88,19 +102,21 @@ class Ray:
             local = {} if self.address else {"num_cpus": self.count, "include_dashboard": False}
             ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
         remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(work)
-        queue = iter(tasks)
+        unread: list[Done] = []
+        queue = readable(tasks, read, unread)
         running: dict[Any, Task] = {}
         while True:
-            for task in islice(queue, 2 * self.count - len(running)):
-                running[remote.remote(task, read(task))] = task
+            for task, data in islice(queue, 2 * self.count - len(running)):
+                running[remote.remote(task, data)] = task
             if not running:
-                return
+                break
             [first], _ = ray.wait(list(running))
             task = running.pop(first)
             try:
                 yield ray.get(first)
             except ray.exceptions.WorkerCrashedError:
                 yield Done(task, None, _died(task))
+        yield from unread
 
 
 def _ray() -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,23 @@ def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
     Raises CorelicError: ResultsError, CurveError, MissingPartError, OutputError.
     """
     found = results.read(folder)
+    curves = labelled(found, also)
+    make_folder(out)
+    title = f"{len(found.run.averaged)} pictures"
+    files = {"index.html": page(folder, found, curves).encode()}
+    brief = _briefly(curves)
+    for metric in METRICS:
+        if any(pairs(curve, metric) for _, curve in curves):
+            files[f"{metric}.png"] = plot(brief, metric, "png", title=title)
+            files[f"{metric}.svg"] = plot(brief, metric, "svg", title=title)
+    check_ours(out, files)
+    for name, data in files.items():
+        atomic_write(out / name, data, overwrite=True)
+    return [out / name for name in files]
+
+
+def labelled(found: Results, also: Sequence[str]) -> list[tuple[str, Curve]]:
+    """All curves that are shown: the run's own, those beside it, and the anchor."""
     anchor = found.run.plan.anchor
     own = {curve.name for curve in found.curves}
     others = [name for name in dict.fromkeys([*also, anchor]) if name not in own]
@@ -44,19 +61,8 @@ def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
                 continue
             raise
         # Under the name it is asked for by, which is unique.
-        curves.append((f"{other.name} ({name})", Curve(name, other.points, other.description)))
-    make_folder(out)
-    title = f"{len(found.run.averaged)} pictures"
-    files = {"index.html": page(folder, found, curves).encode()}
-    brief = _briefly(curves)
-    for metric in METRICS:
-        if any(pairs(curve, metric) for _, curve in curves):
-            files[f"{metric}.png"] = plot(brief, metric, "png", title=title)
-            files[f"{metric}.svg"] = plot(brief, metric, "svg", title=title)
-    check_ours(out, files)
-    for name, data in files.items():
-        atomic_write(out / name, data, overwrite=True)
-    return [out / name for name in files]
+        curves.append((f"{other.name} ({name})", replace(other, name=name)))
+    return curves
 
 
 def check_ours(out: Path, names: Iterable[str]) -> None:
@@ -99,10 +105,9 @@ def page(folder: Path, found: Results, curves: Sequence[tuple[str, Curve]]) -> s
 def _data(folder: Path, found: Results, curves: Sequence[tuple[str, Curve]]) -> dict[str, Any]:
     run = found.run
     anchor = run.plan.anchor
-    rates = {
-        (row.curve, row.metric): row
-        for row in results.bd_rows(anchor, tuple(curve for _, curve in curves), len(run.averaged))
-    }
+    computed = results.bd_rows(anchor, tuple(curve for _, curve in curves), len(run.averaged))
+    # The run's own figures stand, even where the anchor's file has changed since.
+    rates = {(row.curve, row.metric): row for row in (*computed, *run.bd_rates)}
     costs = {cost.codec: cost for cost in found.costs}
     rows = []
     for place, (label, curve) in enumerate(curves):

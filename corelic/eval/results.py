@@ -10,9 +10,12 @@ cells/             results of finished tasks; a run goes on from there
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -222,6 +225,7 @@ def make_ours(folder: Path, *names: str) -> None:
 def write(results: Results, rows: Rows, folder: Path) -> None:
     run = results.run
     (folder / "curves").mkdir(exist_ok=True)
+    files = curve_files(facts.name for facts in run.codecs)
     for curve, facts in zip(results.curves, run.codecs, strict=True):
         meta = {
             "colour": facts.colour,
@@ -233,8 +237,7 @@ def write(results: Results, rows: Rows, folder: Path) -> None:
             "machine": run.machine,
         }
         content = json.dumps({**to_json(curve), "meta": meta}, indent=1) + "\n"
-        path = folder / "curves" / f"{slug(curve.name)}.json"
-        atomic_write(path, content.encode(), overwrite=True)
+        atomic_write(folder / "curves" / files[curve.name], content.encode(), overwrite=True)
     atomic_write(folder / "pictures.csv", _table(run, rows).encode(), overwrite=True)
     costs = TypeAdapter(tuple[Cost, ...]).dump_json(results.costs, indent=1)
     atomic_write(folder / "costs.json", costs + b"\n", overwrite=True)
@@ -250,8 +253,8 @@ def read(folder: Path) -> Results:
     except (OSError, ValidationError) as error:
         reason = getattr(error, "strerror", None) or "its run.json is of another version"
         raise ResultsError(str(folder), reason) from error
-    names = [facts.name for facts in run.codecs]
-    curves = tuple(read_curve(folder / "curves" / f"{slug(name)}.json") for name in names)
+    files = curve_files(facts.name for facts in run.codecs)
+    curves = tuple(read_curve(folder / "curves" / file) for file in files.values())
     return Results(run, curves, costs)
 
 
@@ -260,8 +263,20 @@ def read_shown(folder: Path, shown: ShownAt) -> Shown:
     return TypeAdapter(Shown).validate_json(read_file(folder / "cells" / f"{shown.key}.json"))
 
 
+def curve_files(names: Iterable[str]) -> dict[str, str]:
+    """A file for each name, which are different; those that make one slug get a digest as well."""
+    slugs = {name: slug(name) for name in names}
+    counts = Counter(found.lower() for found in slugs.values())  # some disks ignore case
+    return {
+        name: f"{found}.json"
+        if counts[found.lower()] == 1
+        else f"{found}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
+        for name, found in slugs.items()
+    }
+
+
 def slug(name: str) -> str:
-    """A codec's name as a file name."""
+    """A name as a file name; others may become the same one."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name)
 
 

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from base64 import b64encode
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from io import BytesIO
 from statistics import median
 from time import perf_counter
@@ -43,13 +44,31 @@ RATE_STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Which codec, which picture. `picture` is its name, `digest` what is in it."""
+    """Which codec, which picture.
+
+    version  of the codec, and of what it computes with
+    picture  its name
+    digest   SHA-256 of its file
+    """
 
     codec: str
     version: str
     device: str
     picture: str
     digest: str
+
+
+def subject_of(codec: str, device: str, picture: str, digest: str) -> Subject:
+    """As the codec is here and now."""
+    facts = opened(codec, device).facts
+    told = f"{facts.name}; {facts.version}; {software()}"
+    return Subject(codec, told, device, picture, digest)
+
+
+@lru_cache(maxsize=1)
+def software() -> str:
+    """Of which another version may give other files and pixels."""
+    return ", ".join(f"{package} {version(package)}" for package in ("torch", "pillow"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,14 @@ from corelic.attacks.evaluation import (
 )
 from corelic.attacks.evaluation.damage import Damage, Row, joined
 from corelic.attacks.evaluation.figures import from_json, save_rows, to_json
-from corelic.attacks.objectives import Distortion, Rate
+from corelic.attacks.objectives import (
+    Distortion,
+    LowBandPenalty,
+    Objective,
+    Rate,
+    Region,
+    TaskLoss,
+)
 from corelic.attacks.optimisers import PGD, Noise
 from corelic.attacks.victim import ClassicalVictim, LearnedVictim
 from corelic.codecs.classical import Jpeg
@@ -31,7 +38,7 @@ from corelic.codecs.files import open_codec
 from corelic.eval.metrics import ms_ssim, psnr_db
 from corelic.media import Picture
 from tests import tiny
-from tests.attacks.toys import Constant, Linear, Masked, grey, linear, photos, weights
+from tests.attacks.toys import SHAPE, Constant, Linear, Masked, grey, linear, photos, weights
 
 CUBE = Linf(8 / 255)
 
@@ -98,6 +105,51 @@ def test_rows_are_means_and_survive_json(tmp_path: Path) -> None:
     assert content[1]["damages"][2]["input_psnr_db"] is None  # infinite
     assert to_json(joined([row, row]))["passes"] == 2 * row.passes
     assert joined([row, still]).damages == row.damages + still.damages
+
+
+def test_a_lossless_picture_has_no_decibels() -> None:
+    lossy = row((10, 20), (30.0, 28.0)).damages[0]
+    lossless = replace(lossy, clean_psnr_db=math.inf, attacked_psnr_db=math.inf)
+    still = replace(lossy, output_psnr_db=math.inf)
+    found = replace(row((1, 1), (1.0, 1.0)), damages=(lossy, lossless, still))
+    assert lossless.psnr_loss_db is None and lossless.source_loss_db is None
+    assert found.psnr_loss_db == 2 and found.source_loss_db == 0
+    assert found.output_psnr_db == 30 and found.infinite == 2
+    assert found.left_out == "infinite PSNR of 2 of 3 left out"
+    assert to_json(found)["mean"]["infinite"] == 2
+    assert replace(found, damages=(still,)).output_psnr_db is None
+    assert replace(found, damages=(lossy,)).left_out == ""
+
+
+def test_scores_are_those_of_the_files() -> None:
+    clean = [picture(seed=1), picture(seed=2)]
+    side = side_of(clean)
+    attack = PGD(side.victim, objective=Rate(), constraint=CUBE, steps=5)
+    found = side.row(attack(clean))
+    for one in found.damages:
+        assert one.score_before == pytest.approx(8 * one.clean_bytes / 64**2)
+        assert one.score_after == pytest.approx(8 * one.attacked_bytes / 64**2)
+        assert one.class_before is one.class_after is None
+    assert found.score_before is not None and found.score_after is not None
+    assert found.score_after > found.score_before and found.reclassified is None
+    assert side.damages(clean)[0].score_before is None
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_task_says_what_it_sees_in_the_files(wrapped: bool) -> None:
+    pictures = [*grey(120), *grey(200)]
+    labels, mask = torch.tensor([0, 0, 1, 1]), torch.ones(SHAPE[2:], dtype=torch.bool)
+    objective: Objective = TaskLoss(Brightness(), labels, "margin")
+    if wrapped:
+        objective = LowBandPenalty(Region(objective, mask), 1e-6)
+    attack = PGD(linear(), objective=objective, constraint=Linf(20 / 255), steps=3)
+    found = CleanSide(linear(), pictures, "abcd").row(attack(pictures))
+    seen = [(one.class_before, one.class_after) for one in found.damages]
+    assert seen == [(0, 1), (0, 1), (1, 1), (1, 1)] and found.reclassified == 2
+    for (before, after), one in zip(seen, found.damages, strict=True):
+        assert one.score_before is not None and one.score_after is not None
+        assert one.score_before < 0 and (one.score_after > 0) == (before != after)
+    assert from_json(to_json(found)) == found
 
 
 def test_noise_and_a_classical_codec_stand_beside_every_attack() -> None:

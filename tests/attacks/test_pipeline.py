@@ -60,10 +60,12 @@ def test_clean_and_attacked_versions_are_drawn_alike() -> None:
             drawn.append(draws)
             return super().code(picture, draws)
 
-    Pipeline(Told(), red_or_blue).accuracy(CLEAN, CLEAN[::-1], LABELS)
+    pipeline = Pipeline(Told(), red_or_blue)
+    pipeline.accuracy(CLEAN, CLEAN[::-1], LABELS)
+    pipeline.error_rate(LABELS)(CLEAN, CLEAN[::-1])
     found = [draws.picture for draws in drawn if draws is not None]
-    assert len(found) == 2 * len(CLEAN)
-    assert all(one is other for one, other in zip(found, CLEAN * 2, strict=True))
+    assert len(found) == 3 * len(CLEAN)
+    assert all(one is other for one, other in zip(found, CLEAN * 3, strict=True))
 
 
 def test_an_attack_on_the_classifier_shows_in_the_figures() -> None:

@@ -77,11 +77,22 @@ def test_modifiers_by_name() -> None:
     assert isinstance(sampled, Sampled) and (sampled.count, sampled.by) == (1, "uniform")
 
 
+def test_victims_are_named_as_codecs_are() -> None:
+    ensemble = spelling.modifier("ensemble=webp:method=4@80+jpeg@20")
+    assert isinstance(ensemble, Ensemble)
+    assert [victim.title for victim in ensemble.victims] == [
+        *("WebP, method 4 at 80", "JPEG 4:4:4 at 20"),
+    ]
+    sampled = spelling.modifier("sampled=jpeg@20+webp:method=4@80:count=1:by=uniform")
+    assert isinstance(sampled, Sampled) and len(sampled.victims) == 2
+    assert (sampled.count, sampled.by) == (1, "uniform")
+
+
 def test_attacks_by_name() -> None:
     parts = {"objective": Rate(), "constraint": Linf(8 / 255)}
     for name in ("pgd", "ifgsm", "fgsm", "apgd", "adam", "cw:goal=3"):
-        found = spelling.attack(name, linear(), **parts, modifiers=[Momentum()], steps=7, seed=2)
-        assert found.seed == 2 and found.objective == Rate() and found.modifiers == (Momentum(),)
+        found = spelling.attack(name, linear(), **parts, modifiers=[Smooth()], steps=7, seed=2)
+        assert found.seed == 2 and found.objective == Rate() and found.modifiers == (Smooth(),)
         assert found.steps == (1 if name == "fgsm" else 7)
     assert spelling.attack("cw:goal=3", linear(), **parts).goal == 3
     assert isinstance(spelling.attack("ifgsm", linear(), **parts), PGD)

@@ -14,7 +14,17 @@ from corelic.attacks.errors import AttackError
 from corelic.attacks.evaluation.damage import CleanSide, joined
 from corelic.attacks.evaluation.sweep import sweep, within
 from corelic.attacks.gradient import Question
-from corelic.attacks.modifiers import Diverse, Modifier, Nesterov, Sampled, Scales
+from corelic.attacks.modifiers import (
+    Diverse,
+    Ensemble,
+    Modifier,
+    Momentum,
+    Nesterov,
+    Sampled,
+    Scales,
+    Smooth,
+    VarianceTuning,
+)
 from corelic.attacks.objectives import (
     Distortion,
     LowBandPenalty,
@@ -24,13 +34,13 @@ from corelic.attacks.objectives import (
     Targeted,
     TaskLoss,
 )
-from corelic.attacks.optimisers import APGD, PGD, CarliniWagner, fgsm
+from corelic.attacks.optimisers import APGD, PGD, Adam, CarliniWagner, RandomSearch, fgsm
 from corelic.attacks.pixels import clip_of
 from corelic.attacks.probe import Probe
 from corelic.attacks.victim import victim_of
 from corelic.codecs import peers, store
 from corelic.codecs.files import FileCodec
-from tests.attacks.toys import linear, photos
+from tests.attacks.toys import Linear, linear, photos
 from tests.tiny import TINY_WEIGHTS
 
 CUBE = Linf(8 / 255)
@@ -47,6 +57,39 @@ def test_who_keeps_the_best_clip_needs_scores_of_it(modifier: Modifier) -> None:
         with pytest.raises(AttackError, match="use pgd"):
             make()
     PGD(linear(), **parts)
+
+
+@pytest.mark.parametrize(
+    "modifier", [Momentum(), Ensemble((linear(),))], ids=lambda modifier: type(modifier).__name__
+)
+def test_who_weighs_gradients_needs_their_length(modifier: Modifier) -> None:
+    parts = {"objective": Rate(), "constraint": CUBE, "modifiers": [modifier]}
+    with pytest.raises(AttackError, match="how steep it is; leave that out"):
+        CarliniWagner(linear(), goal=1, **parts)
+    APGD(linear(), **parts)
+
+
+@pytest.mark.parametrize(
+    "modifier",
+    [
+        *(Momentum(), Nesterov(), Ensemble((linear(),)), Sampled((linear(),), 1)),
+        *(Diverse(1.0), Scales(2), Smooth(), VarianceTuning(1)),
+    ],
+    ids=lambda modifier: type(modifier).__name__,
+)
+def test_modifiers_say_whether_they_keep_the_scale(modifier: Modifier) -> None:
+    """The rate of a codec twice as costly has a gradient twice as long."""
+
+    def length(victim: Linear) -> float:
+        clean = clip_of(photos())
+        told = replace(modifier, victims=(victim,)) if hasattr(modifier, "victims") else modifier
+        gradient = told.wrap(Probe(Rate(), clean))
+        question = Question(victim, clean, clean, torch.Generator().manual_seed(0), 0.0)
+        return gradient(question).gradient.abs().sum().item()
+
+    plain = linear()
+    ratio = length(replace(plain, rate=2 * plain.rate)) / length(plain)
+    assert ratio == pytest.approx(2 if modifier.keeps_scale else 1)
 
 
 def test_labels_are_those_of_the_clip_itself() -> None:
@@ -96,6 +139,13 @@ def test_one_step_is_called_that_in_a_sweep() -> None:
     assert {attempt.kind for attempt in found.attempts} == {"one-step", "noise"}
 
 
+def test_a_black_box_is_called_that_in_a_sweep() -> None:
+    attack = RandomSearch(linear(), objective=Rate(), constraint=CUBE, queries=3)
+    found = sweep(attack, photos(), [8, 255])
+    assert {attempt.kind for attempt in found.attempts} == {"black-box", "noise"}
+    assert len(found.strengths("black-box")) == 2 and found.verdict is None
+
+
 def test_bounds_of_latents_go_with_no_effort() -> None:
     codec = FileCodec(store.from_file(TINY_WEIGHTS), torch.device("cpu"), effort=1)
     channels = codec.spec.transform.latent_channels
@@ -110,6 +160,9 @@ def test_one_wide_step_is_as_wide_in_every_cube() -> None:
     assert isinstance(wider, PGD) and wider.stride == pytest.approx(1.25 * 64 / 255)
     plain: Attack = PGD(linear(), objective=Rate(), constraint=CUBE)
     assert within(plain, Linf(1)) == replace(plain, constraint=Linf(1))
+    adam = Adam(linear(), objective=Rate(), constraint=CUBE, learning_rate=2 / 255)
+    scaled = within(adam, Linf(64 / 255))
+    assert isinstance(scaled, Adam) and scaled.learning_rate == pytest.approx(16 / 255)
 
 
 def test_a_row_over_several_controls_says_so() -> None:

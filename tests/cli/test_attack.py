@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from corelic.attacks.evaluation.damage import CleanSide
+from corelic.attacks.victim import Victim
 from tests.cli.conftest import Program, Ran
 from tests.tiny import TINY_WEIGHTS
 
@@ -95,6 +98,36 @@ def test_a_defence_that_measures_is_shown_other_photographs(
     found = ran("--clean", "clean")
     assert found.exit_code == 0, found.stderr
     assert json.loads(found.stdout)[0]["victim"] == "tiny-1 at 50 behind latent clipping"
+
+
+def test_clean_pictures_for_nobody_are_refused(corelic: Program) -> None:
+    for defence in ((), ("--defence", "median")):
+        ran = corelic("attack", "one.png", *TINY, *defence, "--clean", "photo.png", "-o", "out")
+        assert ran.exit_code == 1 and "leave --clean out" in ran.stderr
+
+
+def test_the_middle_alone_can_be_attacked(corelic: Program) -> None:
+    ran = corelic("attack", "one.png", *TINY, *SHORT, "--crop", "32", "--json", "-o", "out")
+    [damage] = json.loads(ran.stdout)[0]["damages"]
+    assert (damage["width_px"], damage["height_px"]) == (32, 32)
+    clean = np.asarray(Image.open("one.png")).astype(int)[14:46, 19:51]
+    assert np.abs(np.asarray(Image.open("out/one.png")) - clean).max() == 8
+
+
+def test_memory_that_is_refused_costs_one_picture(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coded = CleanSide.__init__
+
+    def refused(self: CleanSide, victim: Victim, pictures: Any, names: Any) -> None:
+        if pictures[0].width_px == 70:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        coded(self, victim, pictures, names)
+
+    monkeypatch.setattr(CleanSide, "__init__", refused)
+    ran = corelic("attack", "one.png", "two.jpg", *TINY, "--steps", "1", "-o", "out")
+    assert ran.exit_code == 1 and "70 × 60 needs more memory" in ran.stderr
+    assert len(json.loads(Path("out/attack.json").read_text())[0]["damages"]) == 1
 
 
 def test_a_classical_codec_can_be_searched_without_gradients(corelic: Program) -> None:

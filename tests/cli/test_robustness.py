@@ -1,6 +1,10 @@
 """corelic robustness"""
 
 import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,11 @@ from PIL import Image
 
 from corelic.attacks import grid
 from corelic.attacks.findings import Plan
-from corelic.eval import bench
+from corelic.attacks.victim import Victim
+from corelic.errors import OutOfMemoryError
+from corelic.eval import bench, tasks
+from corelic.eval.engines import Serial
+from corelic.media import Picture
 from tests.cli.conftest import Program
 from tests.tiny import TINY_WEIGHTS
 
@@ -134,6 +142,80 @@ def test_a_point_knows_what_its_files_hold(corelic: Program, photo: Image.Image)
     assert assault().key != first.key
 
 
+def test_a_point_knows_what_it_was_computed_with(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(("jpeg",), (50,), attacks=("pgd",), objectives=("rate",), constraints=("linf=8",))
+    pictures, _ = bench.inventory([Path("pictures/one.png")])
+    [before] = grid.assaults_of(plan, pictures)
+    monkeypatch.setattr(tasks, "software", lambda: "torch 99, pillow 99")
+    [after] = grid.assaults_of(plan, pictures)
+    assert after.key != before.key
+
+
+def test_a_picture_that_changes_meanwhile_costs_its_own_points(corelic: Program) -> None:
+    plan = Plan(("jpeg",), (50,), ("noise",), ("rate",), ("linf=8",), sample=0)
+
+    class Meddled:
+        def run(self, given: Sequence[tasks.Task], read: Any) -> Any:
+            Path("pictures/one.png").unlink()
+            return Serial().run(given, read)
+
+    outcome = grid.run(plan, [Path("pictures")], Path("out"), engine=Meddled())
+    assert ["one.png" in str(failure) for failure in outcome.failures] == [True]
+    assert [one.picture for one in outcome.findings[0].rows[0].damages] == ["two.jpg"]
+
+
+def test_memory_that_is_refused_costs_one_point(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(codec: object, quality: float) -> Victim:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    pictures, _ = bench.inventory([Path("pictures/one.png")])
+    plan = Plan(("jpeg",), (50,), ("noise",), ("rate",), ("linf=8",))
+    [assault] = grid.assaults_of(plan, pictures)
+    monkeypatch.setattr(grid, "victim_of", refused)
+    with pytest.raises(OutOfMemoryError, match="70 × 60"):
+        assault.run(Path("pictures/one.png").read_bytes())
+
+
+def test_clean_pictures_are_read_once_for_all_points(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    whole = grid.shown_pictures
+
+    def counted(files: Sequence[Path]) -> list[Picture]:
+        read.append(list(files))
+        return whole(files)
+
+    monkeypatch.setattr(grid, "shown_pictures", counted)
+    ran = corelic("robustness", "pictures", *TINY, "--attacks", "noise", "--objectives", "rate",
+                  "--crop", "32", "--defences", "latent-clipping", "--clean", "photo.png",
+                  "-o", "out")  # fmt: skip
+    assert ran.exit_code == 0, ran.stderr
+    assert len(findings()) == 3  # two of them defended, on two pictures each
+    assert read == [[Path("photo.png")]] * 3  # to be checked, to be named, and for all points
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+def test_a_name_that_is_no_text_costs_no_results(corelic: Program, photo: Image.Image) -> None:
+    Path("clean").mkdir()
+    shutil.copy("photo.png", os.fsdecode(b"clean/b\xff.png"))
+    Path("clean/index.csv").write_text("name,source")
+    aim = os.fsdecode(b"aim\xff.png")
+    photo.crop((0, 0, 32, 32)).save(aim)
+    ran = corelic("robustness", "pictures/one.png", *TINY, "--attacks", "noise", "--crop", "32",
+                  "--objectives", f"targeted={aim}", "--defences", "latent-clipping",
+                  "--clean", os.fsdecode(b"clean/b\xff.png"), "--clean", "clean",
+                  "-o", "out")  # fmt: skip
+    assert ran.exit_code == 0 and "index.csv" in ran.stderr
+    plan = json.loads(Path("out/robustness.json").read_text())["plan"]
+    assert plan["clean"] == ["clean/b\\xff.png", "clean"]
+    assert len(findings()) == 3 and Path("out/index.html").stat().st_size > 1000
+
+
 def test_processes_give_the_same_figures(corelic: Program) -> None:
     arguments = ("robustness", "pictures", *TINY, *SHORT, "--crop", "48")
     assert corelic(*arguments).exit_code == 0
@@ -169,6 +251,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(corelic: Program, photo: Image
         (("--codecs", "swfit"), "did you mean 'swift'"),
         (("--control", "jpg"), "did you mean"),
         (("--defences", "latent-clipping"), "was shown no picture"),
+        (("--clean", "photo.png"), "leave --clean out"),
     ],
 )
 def test_a_misspelt_part_stops_the_run_before_it_begins(

@@ -18,8 +18,8 @@ import pytest
 
 from corelic.codecs import peers
 from corelic.errors import MissingPartError, PeerError, UnknownCodecError
-from corelic.eval import averages, bench, engines, published, results
-from corelic.eval.engines import Processes, Ray
+from corelic.eval import averages, bench, engines, published, results, tasks
+from corelic.eval.engines import Engine, Processes, Ray
 from corelic.eval.metrics import ms_ssim, psnr_db
 from corelic.eval.rate_distortion import Curve, CurveError, read_curve, to_json
 from corelic.eval.results import Plan
@@ -90,6 +90,29 @@ def test_times_and_memory_are_measured_on_the_sample(finished: Path) -> None:
     assert [at.target_bpp for at in shown] == list(bench.SHOWN_BPP)
     near = results.read_shown(finished, shown[1])
     assert near.rate_bpp == pytest.approx(0.5, rel=0.1) and near.webp
+
+
+def test_curves_of_one_slug_have_files_of_their_own(finished: Path, tmp_path: Path) -> None:
+    whole = results.read(finished)
+    names = "runs/new_1", "runs/new-1", "jpeg"
+    facts = tuple(replace(whole.run.codecs[0], name=name) for name in names)
+    first = whole.curves[0]
+    curves = tuple(
+        replace(first, name=name, points=first.points[place:]) for place, name in enumerate(names)
+    )
+    run = replace(whole.run, codecs=facts)
+    results.write(replace(whole, run=run, curves=curves), {}, tmp_path)
+    assert [curve.points for curve in results.read(tmp_path).curves] == [
+        curve.points for curve in curves
+    ]
+    assert (tmp_path / "curves" / "jpeg.json").exists()  # a name that is alone in it keeps it
+
+
+def test_exports_of_one_name_have_titles_of_their_own() -> None:
+    facts = peers.PEERS["jpeg"].facts
+    found = bench.told_apart({"a": facts, "b": replace(facts, version="another")})
+    assert [one.title for one in found.values()] == [f"{facts.title} (a)", f"{facts.title} (b)"]
+    assert bench.told_apart({"a": facts})["a"] == facts
 
 
 def test_the_run_says_what_it_was(finished: Path) -> None:
@@ -173,7 +196,7 @@ def test_averages_of_another_kind_are_warned_of(tmp_path: Path) -> None:
     )
     path = tmp_path / "own.json"
     path.write_text(json.dumps(to_json(curve) | {"meta": {"average": "pixel"}}))
-    own = Curve(str(path), curve.points)  # as the report has it
+    own = Curve(str(path), curve.points)
 
     def warned(anchor: str, *curves: Curve) -> list[bool]:
         rows = [row for row in results.bd_rows(anchor, curves, 24) if row.metric == "psnr"]
@@ -218,6 +241,51 @@ def test_another_version_or_picture_is_measured_again(photos: Path) -> None:
         for quality in (10.0, 20.0)
     }
     assert len(keys) == 6
+
+
+def test_another_torch_or_pillow_is_measured_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names() -> set[str]:
+        bench.run(QUICK, [photos / "coffee.png"], tmp_path)
+        return {path.name for path in tmp_path.glob("cells/*-measure-*.json")}
+
+    installed = tasks.version
+    before = names()
+    for package in ("torch", "pillow"):
+        monkeypatch.setattr(
+            tasks, "version", lambda asked, new=package: "99" if asked == new else installed(asked)
+        )
+        tasks.software.cache_clear()
+        found = names()
+        assert len(found) == len(before) + 8
+        before = found
+    monkeypatch.undo()
+    tasks.software.cache_clear()
+
+
+@pytest.mark.parametrize("engine", [engines.Serial(), Processes(2)], ids=["serial", "processes"])
+def test_a_picture_that_changes_meanwhile_is_named_and_left_out(
+    photos: Path, tmp_path: Path, engine: Engine
+) -> None:
+    folder = tmp_path / "pictures"
+    shutil.copytree(photos, folder)
+    pixels = read_picture(photos / "coffee.png").pixels[:150].copy()
+    for name in ("changed.png", "gone.png"):
+        (folder / name).write_bytes(picture_bytes(Picture(pixels), folder / name))
+        pixels[0, 0] += 1
+
+    class Meddled:
+        def run(self, tasks: Sequence[Task], read: Any) -> Any:
+            (folder / "changed.png").write_bytes((photos / "astronaut.png").read_bytes())
+            (folder / "gone.png").unlink()
+            return engine.run(tasks, read)
+
+    outcome = bench.run(QUICK, [folder], tmp_path / "out", engine=Meddled())
+    assert outcome.results.run.averaged == ("astronaut.png", "coffee.png")
+    told = {failure.name: str(failure) for failure in outcome.failures}
+    assert "changed since the run began" in told["changed.png, jpeg"]
+    assert "no such file" in told["gone.png, webp"] and len(told) == 4
 
 
 def test_a_broken_cell_is_measured_again(quick: Path, photos: Path, tmp_path: Path) -> None:

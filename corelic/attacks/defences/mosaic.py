@@ -48,7 +48,7 @@ class Mosaic(Cleaning):
     None: there is no noise, and the result is always the same"""
 
     def __init__(self, photons: float | None = None, *, seed: int = 0) -> None:
-        if photons is not None and photons <= 0:
+        if photons is not None and not photons > 0:  # nan is none, either
             raise AttackError("the mosaic", f"has {photons:g} photons; give some, or None")
         self.photons, self.seed = photons, seed
         self.stochastic = photons is not None

@@ -40,11 +40,13 @@ Make = Callable[[Victim, Sequence[Picture], Given], Defence]
 @dataclass(frozen=True, slots=True)
 class Named:
     """parameters  by name, with what each is when it is not given
-    make        from the victim, clean pictures, and the parameters as text"""
+    make        from the victim, clean pictures, and the parameters as text
+    measures    whether it may look at the clean pictures"""
 
     summary: str
     make: Make
     parameters: Given = field(default_factory=dict)
+    measures: bool = False
 
 
 DEFENCES: dict[str, Named] = {
@@ -95,14 +97,17 @@ DEFENCES: dict[str, Named] = {
     "two-way": Named(
         "plain or random geometry, whichever costs less",
         lambda victim, clean, given: TwoWay(lambda_of_victim(victim, clean)),
+        measures=True,
     ),
     "self-ensemble": Named(
         "the cheapest of four flips",
         lambda victim, clean, given: SelfEnsemble(lambda_of_victim(victim, clean)),
+        measures=True,
     ),
     "latent-clipping": Named(
         "latents within the range of clean pictures; learned codecs only, innermost",
         lambda victim, clean, given: LatentClipping.observed(victim, clean),
+        measures=True,
     ),
     "purifier": Named(
         "a trained denoiser (CDD-RED)",
@@ -129,6 +134,15 @@ def defend(victim: Victim, names: str, clean: Sequence[Picture] = ()) -> Victim:
     AttackError for an unknown name or parameter, or a value that it cannot have.
     """
     return defended(victim, *(_named(name, victim, clean) for name in names.split("+")))
+
+
+def check_clean(defences: Sequence[str], clean: Sequence[Path]) -> None:
+    """AttackError where clean pictures are given, and no defence looks at them."""
+    asked = {part.partition(":")[0] for names in defences for part in names.split("+")}
+    measuring = [name for name, named in DEFENCES.items() if named.measures]
+    if clean and not asked.intersection(measuring):
+        reason = f"are for {', '.join(measuring)}, and no such defence is asked for"
+        raise AttackError("the clean pictures", f"{reason}; leave --clean out")
 
 
 def _weights(name: str, given: str) -> Path:

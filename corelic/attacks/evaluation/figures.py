@@ -16,6 +16,7 @@ from corelic.disk import atomic_write
 MEANS = (
     *("input_psnr_db", "output_psnr_db", "source_loss_db", "psnr_loss_db", "ms_ssim_loss"),
     *("vi_db", "bytes_ratio", "linf_levels", "high_share"),
+    *("score_before", "score_after", "reclassified", "infinite"),
 )
 
 

@@ -107,11 +107,17 @@ class Pipeline:
 
     def error_rate(self, labels: Tensor) -> Judge:
         """For `sweep`: how often the classifier is wrong about attacked pictures."""
-        return lambda clean, attacked: 1 - self.share(attacked, labels).value
+        return lambda clean, attacked: 1 - self.share(attacked, labels, drawn_like=clean).value
 
-    def share(self, pictures: Sequence[Picture], labels: Tensor) -> Share:
-        """How many decoded pictures get their label."""
-        return Share(sum(self.right(pictures, labels)[0]), len(labels))
+    def share(
+        self,
+        pictures: Sequence[Picture],
+        labels: Tensor,
+        *,
+        drawn_like: Sequence[Picture] | None = None,
+    ) -> Share:
+        """How many decoded pictures get their label; `drawn_like` as in `right`."""
+        return Share(sum(self.right(pictures, labels, drawn_like=drawn_like)[0]), len(labels))
 
     @torch.no_grad()
     def right(

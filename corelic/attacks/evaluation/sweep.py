@@ -17,6 +17,7 @@ from corelic.attacks.constraints.base import Constraint
 from corelic.attacks.constraints.linf import Linf
 from corelic.attacks.defences.masking import Attempt, Kind, Verdict, gradients_masked
 from corelic.attacks.evaluation.controls import equal_noise
+from corelic.attacks.optimisers.adam import Adam
 from corelic.attacks.optimisers.pgd import PGD
 from corelic.attacks.oracle import Oracle
 from corelic.attacks.pixels import clip_of
@@ -28,10 +29,12 @@ Judge = Callable[[Sequence[Picture], Sequence[Picture]], float]
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """attempts: the attack and noise at every ε, in 8-bit steps; verdict: what to make of them."""
+    """attempts  the attack and noise at every ε, in 8-bit steps
+    verdict   what to make of them; None of an attack without gradients that could be masked
+    """
 
     attempts: tuple[Attempt, ...]
-    verdict: Verdict
+    verdict: Verdict | None
 
     def strengths(self, kind: Kind) -> tuple[float, ...]:
         """By ε, ascending."""
@@ -50,7 +53,7 @@ def sweep(
 ) -> Sweep:
     """The attack with L∞ budgets of `levels` of 255; end at 255, where everything is allowed.
 
-    attack         with gradients; its constraint is replaced
+    attack         its constraint is replaced
     judge          strength of attacked pictures; None: how much they raise the objective's score of
                    the real thing, on average
     tolerance      of strengths: what is within it counts as equal
@@ -60,26 +63,35 @@ def sweep(
     attempts = []
     for level in levels:
         aimed = within(attack, Linf(level / 255))
-        searches: Kind = "one-step" if isinstance(aimed, PGD) and aimed.steps == 1 else "iterative"
         both: tuple[tuple[Kind, Attack], ...] = (
-            (searches, aimed),
+            (kind_of(aimed), aimed),
             ("noise", equal_noise(aimed)),
         )
         for kind, one in both:
             result = one(pictures)
             strength = judge(result.clean, result.pictures)
             attempts.append(Attempt(kind, level, strength, one.name))
+    if attack.is_black_box:
+        return Sweep(tuple(attempts), None)
     verdict = gradients_masked(attempts, tolerance=tolerance, full_strength=full_strength)
     return Sweep(tuple(attempts), verdict)
 
 
 def within(attack: Attack, constraint: Constraint) -> Attack:
-    """The same attack in another set; a stride of its own stays as many radii long."""
+    """The same attack in another set; steps of a size of its own stay as many radii long."""
     aimed = replace(attack, constraint=constraint)
+    growth = constraint.radius / attack.constraint.radius
     if isinstance(aimed, PGD) and aimed.stride is not None:
-        radii = aimed.stride / attack.constraint.radius
-        return replace(aimed, stride=radii * constraint.radius)
+        return replace(aimed, stride=growth * aimed.stride)
+    if isinstance(aimed, Adam):
+        return replace(aimed, learning_rate=growth * aimed.learning_rate)
     return aimed
+
+
+def kind_of(attack: Attack) -> Kind:
+    if attack.is_black_box:
+        return "black-box"
+    return "one-step" if isinstance(attack, PGD) and attack.steps == 1 else "iterative"
 
 
 def real_gain(attack: Attack) -> Judge:

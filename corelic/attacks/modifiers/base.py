@@ -17,6 +17,8 @@ class Modifier(ABC):
 
     # Whether scores are of the clip that was asked about, and of the same victims each time.
     keeps_scores: ClassVar[bool] = True
+    # Whether gradients are as long as the score is steep; else they are divided by their norm.
+    keeps_scale: ClassVar[bool] = True
     moves: ClassVar[frozenset[Part]] = frozenset()  # what a victim sees otherwise than it is
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -21,6 +22,7 @@ from corelic.attacks.victim import Victim
 class Ensemble(Modifier):
     """All `victims` in every step, the attack's own only if it is among them; a pass each."""
 
+    keeps_scale: ClassVar = False
     victims: tuple[Victim, ...]
 
     @property

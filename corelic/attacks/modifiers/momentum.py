@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from corelic.attacks.modifiers.base import Modifier
 class Momentum(Modifier):
     """g ← decay · g + gradient / ‖gradient‖₁."""
 
+    keeps_scale: ClassVar = False
     decay: float = 1.0
 
     def __post_init__(self) -> None:

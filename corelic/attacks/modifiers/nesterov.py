@@ -23,6 +23,7 @@ class Nesterov(Modifier):
     """Asks at x + stride · decay · g / ‖g‖₁, then g ← decay · g + gradient / ‖gradient‖₁."""
 
     keeps_scores: ClassVar = False
+    keeps_scale: ClassVar = False
     decay: float = 1.0
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ class Sampled(Modifier):
     """`count` of `victims` in every step, a pass each."""
 
     keeps_scores: ClassVar = False
+    keeps_scale: ClassVar = False
     victims: tuple[Victim, ...]
     count: int = 2
     by: Literal["saliency", "uniform"] = "saliency"

@@ -52,6 +52,10 @@ class Objective(ABC):
         """The same about this clip, however it may be transformed; `scene` gives the clean one."""
         return self
 
+    def classes(self, scene: Scene) -> Tensor | None:
+        """(T,) int64, what is seen in the attacked reconstruction; None where nobody looks."""
+        return None
+
     @abstractmethod
     def __call__(self, scene: Scene) -> Tensor:
         """(T,), differentiable with respect to `scene.attacked` and what came of it."""

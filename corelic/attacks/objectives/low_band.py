@@ -39,6 +39,9 @@ class LowBandPenalty(Objective):
     def fixed(self, scene: Callable[[], Scene]) -> Objective:
         return replace(self, inner=self.inner.fixed(scene))
 
+    def classes(self, scene: Scene) -> Tensor | None:
+        return self.inner.classes(scene)
+
     def __call__(self, scene: Scene) -> Tensor:
         low = low_band(scene.attacked - scene.clean, self.cutoff)
         return self.inner(scene) - self.weight * MSE_UNIT * low.square().mean(dim=(1, 2, 3))

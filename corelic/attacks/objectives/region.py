@@ -65,11 +65,18 @@ class Region(Objective):
     def fixed(self, scene: Callable[[], Scene]) -> Objective:
         return replace(self, inner=self.inner.fixed(scene))
 
+    def classes(self, scene: Scene) -> Tensor | None:
+        return self.inner.classes(self.within(scene))
+
     def __call__(self, scene: Scene) -> Tensor:
+        return self.inner(self.within(scene))
+
+    def within(self, scene: Scene) -> Scene:
+        """As the inner objective sees it; AttackError where the mask is of another size."""
         if self.mask.shape != scene.clean.shape[-2:]:
             found, wanted = tuple(self.mask.shape), tuple(scene.clean.shape[-2:])
             raise AttackError("the region", f"has shape {found}; give {wanted}, as the pictures")
         x_hat = torch.where(
             self.mask.to(scene.clean.device), scene.reconstruction.x_hat, scene.reference.x_hat
         )
-        return self.inner(replace(scene, reconstruction=replace(scene.reconstruction, x_hat=x_hat)))
+        return replace(scene, reconstruction=replace(scene.reconstruction, x_hat=x_hat))

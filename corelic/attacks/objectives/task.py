@@ -50,6 +50,9 @@ class TaskLoss(Objective):
         others = logits.scatter(1, labels[:, None], -torch.inf)
         return others.amax(dim=1) - true
 
+    def classes(self, scene: Scene) -> Tensor:
+        return self.classifier(scene.reconstruction.x_hat).argmax(dim=1)
+
     def fixed(self, scene: Callable[[], Scene]) -> Objective:
         """What a classifier says of a darker or smaller clip is no label."""
         return self if self.labels is not None else replace(self, labels=self.labels_of(scene()))

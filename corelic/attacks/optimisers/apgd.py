@@ -52,7 +52,7 @@ class APGD(GradientAttack):
         unit = constraint.radius
         stride = torch.full((len(clean), 1, 1, 1), FIRST_STRIDE, device=clean.device)
         x = before = best = constraint.start(clean, run.random)
-        answer = gradient(run.question(x, FIRST_STRIDE * unit))
+        answer = gradient(run.question(x, FIRST_STRIDE * unit, compared=True))
         score, top, uphill = answer.score, answer.score, answer.gradient
         best_uphill = uphill
         gained = torch.zeros_like(score)
@@ -63,7 +63,7 @@ class APGD(GradientAttack):
             share = INERTIA if step else 1.0
             moved = constraint.project(x + share * (z - x) + (1 - share) * (x - before), clean)
             before, x = x, moved
-            answer = gradient(run.question(x, float(stride.mean()) * unit))
+            answer = gradient(run.question(x, float(stride.mean()) * unit, compared=True))
             gained += answer.score > score
             score, uphill = answer.score, answer.gradient
             better = score > top

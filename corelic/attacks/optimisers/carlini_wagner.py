@@ -42,6 +42,7 @@ class CarliniWagner(GradientAttack):
     first_weight: float = 1.0
 
     keeps_best: ClassVar = True
+    weighs: ClassVar = True
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ class CarliniWagner(GradientAttack):
             reached = torch.zeros_like(weight, dtype=torch.bool)
             for step in range(self.steps):
                 x = constraint.project((torch.tanh(w) + 1) / 2, clean)
-                answer = gradient(run.question(x, self.learning_rate))
+                answer = gradient(run.question(x, self.learning_rate, compared=True))
                 there, cost = answer.score >= aim, mse(x, clean)
                 smaller, higher = there & (cost < least), ~there & (answer.score > top)
                 best, least = torch.where(wide(smaller), x, best), cost.where(smaller, least)

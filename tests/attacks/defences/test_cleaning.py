@@ -262,6 +262,7 @@ def test_shot_noise_has_the_variance_of_light() -> None:
         (lambda: Blur(0), "16 pixels"),
         (lambda: Median(4), "odd"),
         (lambda: Mosaic(0), "photons"),
+        (lambda: Mosaic(float("nan")), "photons"),
         (lambda: ShiftResampling(-1), "0 to 4"),
     ],
 )
