@@ -33,7 +33,7 @@ from corelic.errors import (
     PictureError,
     QualityError,
 )
-from corelic.media import Picture
+from corelic.media import Picture, jxl
 from corelic.media.metadata import save_options
 from corelic.media.reading import beyond_pillow, opening
 
@@ -264,10 +264,7 @@ class JpegXl(PillowCodec):
         )
 
     def load(self) -> None:
-        try:
-            import pillow_jxl  # noqa: F401  # it registers the format
-        except ImportError as error:
-            raise MissingPartError("JPEG XL", "pillow-jxl-plugin", "bench") from error
+        jxl.load_plugin()
 
     def _opened(self, data: bytes, max_pixels: int) -> Image.Image:
         check_size(*jxl_size(data), max_pixels)  # before the plug-in decodes, as it opens

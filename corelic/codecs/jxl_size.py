@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-CODESTREAM = b"\xff\x0a"
-BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
+from corelic.media.jxl import BOXES, CODESTREAM
+
 SIZE_BYTES = 11  # that the size header can take, with the signature
 SIDE_BITS = 9, 13, 18, 30
 RATIOS = (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1)

@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from PIL import Image
 
-from corelic.codecs.jxl_size import BOXES, CODESTREAM, jxl_size
+from corelic.codecs.jxl_size import jxl_size
 from corelic.codecs.limits import MEMORY_BYTES, check_size
 from corelic.entropy import container
 from corelic.errors import NotACorelicFileError
-from corelic.media import Picture, read_picture
+from corelic.media import Picture, jxl, read_picture
 from corelic.media.reading import from_image, open_image
 
 
@@ -51,7 +51,7 @@ def read_within(
 
 def open_within(data: bytes, name: str, max_pixels: int) -> Image.Image | None:
     """As `open_image`; TooManyPixelsError for a larger one."""
-    if data.startswith((CODESTREAM, BOXES)):  # which its plug-in decodes as it opens
+    if data.startswith(jxl.SIGNATURES):  # which its plug-in decodes as it opens
         size = 0, 0
         with suppress(ValueError):  # it will say what is wrong
             size = jxl_size(data)

@@ -6,7 +6,8 @@ from corelic.errors import MissingPartError
 
 FORMAT = "JXL"  # as the plug-in calls it
 SUFFIX = ".jxl"
-SIGNATURES = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"  # of a bare codestream, and of boxes
+CODESTREAM, BOXES = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
+SIGNATURES = CODESTREAM, BOXES  # how a file begins: bare, or boxed
 
 
 def load_plugin() -> None:

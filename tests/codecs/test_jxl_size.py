@@ -5,7 +5,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from corelic.codecs.jxl_size import BOXES, CODESTREAM, jxl_size
+from corelic.codecs.jxl_size import jxl_size
+from corelic.media.jxl import BOXES, CODESTREAM
 from tests.conftest import needs
 
 SIZES = [(1, 1), (8, 8), (256, 256), (264, 256), (2, 1), (7, 2), (4000, 3), (3, 4000), (9000, 1)]
