@@ -115,8 +115,10 @@ def blocks(
         project, of_project = matrix_of(block.project)
         weight, project = weight.to(dtype), (project * strength[:, None]).to(dtype)
         for some in torch.split(flat, POSITIONS * flat.itemsize // dtype.itemsize):
-            gated = F.glu(product(some, weight, offset, dtype), dim=1)
-            some.add_(product(gated, project, None, dtype))
+            # Nested: under a name, what is gated would live on beside the next expansion.
+            some.add_(
+                product(F.glu(product(some, weight, offset, dtype), dim=1), project, None, dtype)
+            )
         bias = bias + strength * of_project
     return bias
 
