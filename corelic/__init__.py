@@ -164,7 +164,7 @@ def decode(
     max_pixels    larger pictures are refused before anything is allocated
     memory_bytes  as for `encode`
     progress      as for `encode`
-    fast          synthesis in bfloat16, where the device is quicker so: samples differ by 1 of 255,
+    fast          synthesis in bfloat16, where the device is quicker so: samples differ by 2 of 255,
                   hardly ever by more
 
     Raises CorelicError: BadFileError for damage of any kind, TooManyPixelsError,
