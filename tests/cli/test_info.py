@@ -51,7 +51,8 @@ def test_codecs_lists_the_default(corelic: Program) -> None:
         for found in json.loads(corelic("codecs", "--json").stdout)
     }
     steps = [listed["swift", generation]["training_steps"] for generation in range(1, 8)]
-    assert steps == [20_050, 6_660, 6_200, 7_500, 9_800, 7_000, 7_800]  # each on top of the one before
+    # Each on top of the one before.
+    assert steps == [20_050, 6_660, 6_200, 7_500, 9_800, 7_000, 7_800]
     small = {name: listed[f"{name}_small", 1] for name in ("checkerboard", "c3m", "s2lic")}
     assert all(found["weights"] and found["training_steps"] > 2000 for found in small.values())
     large = listed["s2lic", 1]
