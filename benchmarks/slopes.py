@@ -65,19 +65,17 @@ def main() -> int:
             with exact_arithmetic():
                 search = Search(codec, picture, MEMORY_BYTES, silent)
                 values, shares = [], []
-                log_lambda = math.log(spec.lambda_min) + nats * quality
+                log_lambda = math.log(spec.lambda_min) + nats * quality - math.log(LAMBDA)
                 for step in (16 * quality, 16 * (quality + STALE)):
                     quantised = search.quantise(step)
                     rate = len(search.passes.words_of(quantised)) * 8 / math.prod(SIZE_PX)
                     error = search.error(quantised.latents.y_hat, step)
                     values.append(np.log([rate, error]))
-                    shares.append(
-                        math.log(max(search.density(quantised), 1e-6) / error) - log_lambda
-                    )
+                    of_quantising = search.quantisation_error(quantised.latents.y_hat, step)
+                    shares.append(math.log(of_quantising / error))
             slope = (values[1][1] - values[0][1]) / (STALE * nats)
-            own.append([math.log(max(-slope, 1e-3)), shares[0]])
-            lambdas = log_lambda - math.log(LAMBDA)
-            rows.append([activity, lambdas, *values[0]])
+            own.append([math.log(max(-slope, 1e-3)), shares[0], log_lambda])
+            rows.append([activity, log_lambda, *values[0]])
             stale.append((values[1] - values[0]) / (STALE * nats))
     table = np.array(rows)
     ones = np.ones(len(table))
@@ -93,12 +91,14 @@ def main() -> int:
     means, spreads = np.mean(stale, 0), np.std(stale, 0)
     for name, mean, spread in zip(("RATE_SLOPE", "ERROR_SLOPE"), means, spreads, strict=True):
         print(f"{name} {mean:.3f} ± {spread:.3f}")
-    logs, shares = np.array(own).T
-    (exponent, constant), *_ = np.linalg.lstsq(
-        np.stack([shares, np.ones(len(own))], 1), logs, rcond=None
+    logs, shares, lambdas = np.array(own).T
+    (exponent, drift, constant), *_ = np.linalg.lstsq(
+        np.stack([shares, lambdas, np.ones(len(own))], 1), logs, rcond=None
     )
-    rest = logs - exponent * shares - constant
-    print(f"OWN_SLOPE {-math.exp(constant):.3f}, OWN_EXPONENT {exponent:.3f}")
+    rest = logs - exponent * shares - drift * lambdas - constant
+    print(
+        f"OWN_SLOPE {-math.exp(constant):.3f}, OWN_EXPONENT {exponent:.3f}, OWN_DRIFT {drift:.3f}"
+    )
     print(f"logarithms of slopes: ± {logs.std():.3f}, of which ± {rest.std():.3f} stays")
     return 0
 

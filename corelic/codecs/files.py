@@ -169,6 +169,13 @@ class FileCodec(ImageCodec):
         """The same codec without an effort."""
         return FileCodec(self.weights, self.device, fast=self.fast)
 
+    @property
+    def drafting(self) -> FileCodec:
+        """The same codec in a hurry, for what is measured and in no file."""
+        hurried = copy.copy(self)
+        hurried.fast = True
+        return hurried
+
     def windows(self, width_px: int, height_px: int, work: Work, memory_bytes: int) -> list[Tile]:
         """In which latents are sought; none without an effort.
 

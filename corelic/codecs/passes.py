@@ -121,6 +121,15 @@ class Passes:
             into[area] = self.codec.gained(y[area], quality)
         return into
 
+    def squared_error(self, y_hat: Tensor, y: Tensor, quality: Tensor) -> float:
+        """Of ŷ, summed, in the units of what `latents_of` found."""
+        total = 0.0
+        for tile in self.plan.tiles["analysis"]:
+            area = at(tile.inner(self.cell_latents))
+            difference = (y_hat[area] / self.codec.gains(quality)).sub_(y[area])
+            total += float(difference.square_().sum())
+        return total
+
     def start(self, z: Tensor, quality: Tensor) -> Start:
         """z as `hyper_latents` gives them."""
         node = nearest_node(quality)

@@ -63,7 +63,7 @@ class Sample:
         )
         inside = np.array([activity_of(mosaic[area]) for area in self.insides])
         self.activity = max(self._mean(inside), LEAST_ACTIVITY)
-        self.search = Search(codec, Picture(mosaic), MEMORY_BYTES, silent)
+        self.search = Search(codec.drafting, Picture(mosaic), MEMORY_BYTES, silent)
 
     @staticmethod
     def can_be_had(codec: FileCodec, picture: Picture) -> bool:

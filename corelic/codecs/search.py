@@ -25,7 +25,8 @@ from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
-STALE_STEPS = 8 * QUALITY_STEPS  # how far the analysis serves; at 20 units it costs 0.05 … 0.3 dB
+# How far the analysis serves: to the end, it costs 1.5 % of the rate (docs/log.md, 2026-11-29).
+STALE_STEPS = 12 * QUALITY_STEPS
 NEAR_STEPS = 4 * QUALITY_STEPS  # how far hyper-latents do
 
 
@@ -89,10 +90,12 @@ class Search:
         # Of a perfect one, too, a logarithm is taken.
         return max(total, 0.5) / (picture.pixels.size * units_of(picture.pixels) ** 2)
 
-    def density(self, quantised: Quantised) -> float:
-        """Symbols that are not zero, per pixel."""
-        pixels = self.picture.width_px * self.picture.height_px
-        return int(torch.count_nonzero(quantised.symbols)) / pixels
+    def quantisation_error(self, y_hat: Tensor, step: int) -> float:
+        """What `error` would be if the transform were orthonormal and lost nothing itself."""
+        latents, transform = self.analyse(step), self.codec.spec.transform
+        total = self.passes.squared_error(y_hat, latents, self._quality(step))
+        samples = latents[0, 0].numel() * 3 * transform.stride_px**2
+        return 255**2 * total / samples
 
     def parts(self, y_hat: Tensor, step: int) -> Iterator[tuple[Area, Samples]]:
         """What ŷ decodes to, area by area."""

@@ -35,17 +35,16 @@ LOG_PEAK = 2 * math.log(255)  # of a squared error; errors of all depths are in 
 AIM, ENOUGH = 0.987, 0.974  # of the room for latents in a target size: where to go, to stay
 TOLERANCE_DB = 0.045
 # The last step need not be measured if it is this small: a slope told from one quantisation is
-# right to a fifth, a secant to a tenth, and 0.05 dB shall be some three times that.
-TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.1, 0.15
+# right to a seventh, a secant to a tenth, and 0.05 dB shall be some three times that.
+TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.12, 0.15
 # Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
 # RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
 # with a power of λ, a lesser one where the analysis stays what it was.
 LAMBDA = 0.0155
 RATE_BPP, RATE_EXPONENT, RATE_SLOPE = 0.035, 0.54, 0.43
 ERROR, ERROR_ACTIVITY, ERROR_EXPONENT, ERROR_SLOPE = 2.0, 0.99, -0.51, -0.41
-# The lesser power, of one picture: at the best trade, λ · error changes by what rate does, and rate
-# goes with the number of symbols that are not zero (He & Mitra, ρ-domain rate analysis, 2002).
-OWN_SLOPE, OWN_EXPONENT = -1.27, 0.85
+# The lesser power, of one picture: what the error has of quantisation changes, the rest does not.
+OWN_SLOPE, OWN_EXPONENT, OWN_DRIFT = -0.465, 1.165, -0.057
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,8 @@ def encode_to_psnr(
                 break
             value = math.log(search.error(quantised.latents.y_hat, step))
             points.append(Point(step, value, search.analyses))
-            slope = scale.slope(own_slope(search.density(quantised), value, scale.at(step)))
+            of_quantising = math.log(search.quantisation_error(quantised.latents.y_hat, step))
+            slope = scale.slope(own_slope(of_quantising - value, scale.at(step)))
             gap_db = _db(value - wanted)
             if abs(gap_db) <= TOLERANCE_DB:
                 nearest = None
@@ -225,14 +225,13 @@ def _coded(search: Search, quantised: Quantised, step: int) -> Coded:
     return Coded(step, quantised.latents.crc32, search.passes.words_of(quantised))
 
 
-def own_slope(density: float, log_error: float, log_lambda: float) -> float:
+def own_slope(log_share: float, log_lambda: float) -> float:
     """The power of λ that the error of a picture goes with, for an analysis that stays.
 
-    density    symbols that are not zero, per pixel
-    log_error  of the mean squared error
+    log_share  of `Search.quantisation_error` in the error
     """
-    share = math.log(max(density, 1e-6)) - log_lambda - log_error
-    return _plausible(OWN_SLOPE * math.exp(OWN_EXPONENT * share), ERROR_SLOPE)
+    nats = OWN_EXPONENT * log_share + OWN_DRIFT * (log_lambda - math.log(LAMBDA))
+    return _plausible(OWN_SLOPE * math.exp(nats), ERROR_SLOPE)
 
 
 def _first_step(search: Search, scale: Scale, wanted: float) -> int:

@@ -175,8 +175,8 @@ class Scripted:
         self.analyses += 1  # so that no quality bounds another
         return SimpleNamespace(latents=SimpleNamespace(y_hat=None, crc32=0))
 
-    def density(self, quantised: SimpleNamespace) -> float:
-        return 0.1
+    def quantisation_error(self, y_hat: None, step: int) -> float:
+        return 10.0
 
     def is_stale(self, step: int) -> bool:
         return False
@@ -249,7 +249,8 @@ def test_the_slope_of_a_picture_is_known_from_one_quantisation(name: str) -> Non
         for step in (300, 800, 1300):
             quantised = search.quantise(step)
             value = math.log(search.error(quantised.latents.y_hat, step))
-            slope = targets.own_slope(search.density(quantised), value, scale.at(step))
+            of_quantising = math.log(search.quantisation_error(quantised.latents.y_hat, step))
+            slope = targets.own_slope(of_quantising - value, scale.at(step))
             further = step + 60
             there = search.quantise(further).latents.y_hat
             found = (math.log(search.error(there, further)) - value) / (further - step)
