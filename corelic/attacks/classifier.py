@@ -18,12 +18,10 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from corelic.attacks import stored
 from corelic.attacks.labelled import Labelled
-from corelic.disk import atomic_write
 from corelic.errors import BadWeightsError
 
 Architecture = Literal["residual", "plain"]
@@ -179,32 +177,24 @@ def accuracy(classifier: nn.Module, x: Tensor, labels: Tensor, *, batch: int = 5
 
 def save_classifier(classifier: Classifier, path: Path, *, overwrite: bool = False) -> None:
     """As safetensors; OutputError where it cannot be written."""
-    tensors = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
     metadata = {
         "format": FORMAT,
         "architecture": classifier.architecture,
         "classes": json.dumps(classifier.classes),
     }
-    atomic_write(path, save(tensors, metadata), overwrite=overwrite)
+    stored.write(classifier, metadata, path, overwrite=overwrite)
 
 
 def load_classifier(path: Path) -> Classifier:
     """What `save_classifier` wrote; BadWeightsError for anything else."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    with stored.reading(path, "classifier") as file:
         known: tuple[Architecture, ...] = get_args(Architecture)
-        architectures = [one for one in known if one == metadata.get("architecture")]
-        if metadata.get("format") != FORMAT or not architectures:
+        architectures = [one for one in known if one == file.metadata.get("architecture")]
+        if file.metadata.get("format") != FORMAT or not architectures:
             raise BadWeightsError(str(path), "it is no classifier of corelic's")
         with torch.device("meta"):  # nothing is allocated for classes that the file only names
-            classifier = Classifier(architectures[0], tuple(json.loads(metadata["classes"])))
-        classifier.load_state_dict(tensors, assign=True)
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, BadWeightsError):
-            raise
-        raise BadWeightsError(str(path), f"it holds no classifier ({error})") from error
+            classifier = Classifier(architectures[0], tuple(json.loads(file.metadata["classes"])))
+        classifier.load_state_dict(file.tensors, assign=True)
     return classifier.eval().requires_grad_(False)
 
 

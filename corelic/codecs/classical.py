@@ -189,13 +189,16 @@ class Avif(PillowCodec):
     ranges: ClassVar = {"speed": range(11)}
     sampling: Literal["444", "420"] = "444"
     speed: int = 4
+    for_psnr: bool = False  # else for looks, which is libavif's choice since its version 1.4
 
     @property
     def facts(self) -> CodecFacts:
         full = self.sampling == "444"
+        base = "avif-psnr" if self.for_psnr else "avif" if full else "avif-420"
+        title = f"AVIF {_colons(self.sampling)}, speed {self.speed}"
         return CodecFacts(
-            name=self.named("avif" if full else "avif-420", speed=4 if full else 6),
-            title=f"AVIF {_colons(self.sampling)}, speed {self.speed}",
+            name=self.named(base, speed=4 if full else 6),
+            title=f"{title}, tuned for PSNR" if self.for_psnr else title,
             suffix=".avif",
             colour=f"{BT601}, {_colons(self.sampling)}",
             scale="libavif's quality 0 … 100",
@@ -211,6 +214,7 @@ class Avif(PillowCodec):
             "subsampling": sampling,
             "speed": self.speed,
             "max_threads": AVIF_THREADS,
+            **({"codec": "aom", "advanced": {"tune": "psnr"}} if self.for_psnr else {}),
         }
 
 

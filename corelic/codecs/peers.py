@@ -14,6 +14,7 @@ PEERS: dict[str, ClassicalCodec] = {
     "webp": WebP(),
     "avif": Avif(),
     "avif-420": Avif("420", speed=6),
+    "avif-psnr": Avif(for_psnr=True),
     "jpeg2000": Jpeg2000(),
     "jxl": JpegXl(),
     "x265": X265(),

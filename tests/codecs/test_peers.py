@@ -166,7 +166,7 @@ def test_metadata_is_kept_or_its_loss_is_said(name: str, described: Picture) -> 
         assert kept != (word in said), word
 
 
-@pytest.mark.parametrize("name", ["jpeg", "jpeg-420", "webp", "avif", "avif-420"])
+@pytest.mark.parametrize("name", ["jpeg", "jpeg-420", "webp", "avif", "avif-420", "avif-psnr"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_common_formats_keep_all_metadata(name: str, mode: str, described: Picture) -> None:
     opened(name)
@@ -176,6 +176,15 @@ def test_common_formats_keep_all_metadata(name: str, mode: str, described: Pictu
     found = Image.open(BytesIO(data)).info
     assert (found["icc_profile"], found["xmp"]) == (described.icc, XMP)
     assert found["exif"].removeprefix(b"Exif\0\0") == described.exif
+
+
+def test_avif_tuned_for_psnr_has_more_of_it_for_less(photo: Image.Image) -> None:
+    sizes, psnrs = [], []
+    for name, quality in (("avif", 60), ("avif-psnr", 52)):
+        data = corelic.encode(photo, quality=quality, codec=name)
+        sizes.append(len(data))
+        psnrs.append(psnr_db(np.asarray(photo), np.asarray(corelic.decode(data))))
+    assert sizes[1] < sizes[0] and psnrs[1] > psnrs[0]
 
 
 @every_peer

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from corelic.attacks import stored
 from corelic.attacks.errors import AttackError
 from corelic.attacks.victim import Victim
-from corelic.disk import atomic_write
 from corelic.errors import BadWeightsError
 
 LARGEST_SETTING = 4096  # of a network in a file, which may be anybody's
@@ -68,12 +66,10 @@ def detail(x: Tensor) -> Tensor:
     return (x - F.avg_pool2d(around, DETAIL_PX, 1)) * DETAIL_GAIN
 
 
-class SavedNetwork(Protocol):
+class SavedNetwork(stored.Stateful, Protocol):
     """A module that tells how to build it again."""
 
     settings: dict[str, int]
-
-    def state_dict(self) -> dict[str, Tensor]: ...
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -112,39 +108,23 @@ def decoded(victim: Victim, x: Tensor, random: torch.Generator) -> Tensor:
 
 def save_network(network: SavedNetwork, path: Path, *, overwrite: bool = False) -> None:
     """As safetensors; OutputError where it cannot be written."""
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     kind = type(network).__name__
     metadata = {"format": FORMAT, "kind": kind, "settings": json.dumps(network.settings)}
-    atomic_write(path, save(tensors, metadata), overwrite=overwrite)
+    stored.write(network, metadata, path, overwrite=overwrite)
 
 
 def load_network(kind: type[Network], path: Path) -> Network:
     """What `save_network` wrote, of the kind it was; BadWeightsError for anything else."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        found = metadata.get("format"), metadata.get("kind")
+    with stored.reading(path, kind.__name__) as file:
+        found = file.metadata.get("format"), file.metadata.get("kind")
         if found != (FORMAT, kind.__name__):
             raise BadWeightsError(str(path), f"it holds no {kind.__name__}")
-        settings = json.loads(metadata["settings"])
+        settings = json.loads(file.metadata["settings"])
         if not all(0 < value <= LARGEST_SETTING for value in settings.values()):
             raise BadWeightsError(str(path), f"it claims a {kind.__name__} of absurd size")
         with torch.device("meta"):  # nothing is allocated for what the file does not hold
             network = kind(**settings)
         network.load_state_dict(
-            {name: tensor.float() for name, tensor in tensors.items()}, assign=True
+            {name: tensor.float() for name, tensor in file.tensors.items()}, assign=True
         )
-    except (
-        OSError,
-        SafetensorError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        AttributeError,
-    ) as error:
-        if isinstance(error, BadWeightsError):
-            raise
-        raise BadWeightsError(str(path), f"it holds no {kind.__name__} ({error})") from error
     return network.eval().requires_grad_(False)
