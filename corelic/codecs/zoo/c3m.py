@@ -6,6 +6,8 @@ of at most 64 pixels, which divide every tile, so that its transform needs no wh
 large one's reach 256.
 """
 
+from dataclasses import replace
+
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.context.corner_to_center import CornerToCenterSpec
 from corelic.codecs.registry import register
@@ -60,3 +62,6 @@ SMALL = register(
         weights_licence="Apache-2.0",
     )
 )
+
+# The same networks, trained further.
+SECOND_SMALL = register(replace(SMALL, generation=2))

@@ -5,6 +5,8 @@ Global-inter Attention Context". The full size is the paper's in transform, slic
 hyperprior and gains are those of all codecs here, hence not the paper's.
 """
 
+from dataclasses import replace
+
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.context.channel_attention import ChannelAttentionSpec
 from corelic.codecs.registry import register
@@ -55,3 +57,6 @@ SMALL = register(
         weights_licence="Apache-2.0",
     )
 )
+
+# The same networks, trained further.
+SECOND_SMALL = register(replace(SMALL, generation=2))
