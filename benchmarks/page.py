@@ -126,7 +126,8 @@ def times_from(runs: Sequence[Results], shown: Results) -> Iterable[str]:
                 else "times were not measured"
             )
             names = ", ".join(f"`{name}`" for name in own)
-            yield f"- {names}: {machine['cpu']}, {machine['cores']} cores; {unit}"
+            effort = f"pictures: {run.run.plan.sample}, rounds: {run.run.plan.rounds}"
+            yield f"- {names}: {machine['cpu']}, {machine['cores']} cores; {effort}; {unit}"
 
 
 def costs_of(run: Results) -> dict[str, Cost]:
@@ -196,8 +197,8 @@ authors' figures: often without rounding to 8 bits, and each codec at a few rate
 
 ## Time and memory
 
-Times are ratios to that of {REFERENCE} in the same run, means over {run.plan.sample} pictures at
-{bench.TIMED_QUALITIES} qualities, each the median of {run.plan.rounds} rounds after one to warm up.
+Times are ratios to that of {REFERENCE} in the same run, means over pictures at {bench.TIMED_QUALITIES} qualities, each the median
+of some rounds after one to warm up.
 Memory is that of a whole fresh process, Python and libraries included.{loosely}
 
 {machines}
