@@ -197,8 +197,8 @@ authors' figures: often without rounding to 8 bits, and each codec at a few rate
 
 ## Time and memory
 
-Times are ratios to that of {REFERENCE} in the same run, means over pictures at {bench.TIMED_QUALITIES} qualities, each the median
-of some rounds after one to warm up.
+Times are ratios to that of {REFERENCE} in the same run, means over pictures at
+{bench.TIMED_QUALITIES} qualities, each the median of some rounds after one to warm up.
 Memory is that of a whole fresh process, Python and libraries included.{loosely}
 
 {machines}
