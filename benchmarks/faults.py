@@ -41,9 +41,8 @@ class Fault:
     path: str
     old: str
     new: str
-    select: str = (
-        "not swift and not small-1 and not small-2"  # ids of the published, no test's name
-    )
+    # Without the published: their ids are no test's name.
+    select: str = "not swift and not small-1 and not small-2"
 
     def put_into(self, tree: Path) -> None:
         """SystemExit where the code has moved on, and the fault with it."""

@@ -27,18 +27,7 @@ from corelic.eval.rate_distortion import Curve, CurveError, bd_rate
 from corelic.eval.results import Cost, Plan, Results, Run
 
 ROOT = Path(__file__).parents[1]
-CODECS = (
-    "swift",
-    "jpeg",
-    "jpeg-420",
-    "webp",
-    "avif",
-    "avif-420",
-    "avif-psnr",
-    "jpeg2000",
-    "jxl",
-    "x265",
-)
+CODECS = ("swift", "jpeg", "jpeg-420", "webp", "avif", "avif-420", "avif-psnr", "jpeg2000", "jxl")
 CODECS += ("x265", "vvenc:preset=1", "libaom")  # VVenC fast: medium takes four times as long
 ANCHOR = "kodak/cai-vtm"
 COMMON_DB = 28.5, 40.0  # where most curves are

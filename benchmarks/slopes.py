@@ -65,7 +65,7 @@ def main() -> int:
             with exact_arithmetic():
                 search = Search(codec, picture, MEMORY_BYTES, silent)
                 values, shares = [], []
-                log_lambda = math.log(spec.lambda_min) + nats * quality - math.log(LAMBDA)
+                above_usual = math.log(spec.lambda_min) + nats * quality - math.log(LAMBDA)
                 for step in (16 * quality, 16 * (quality + STALE)):
                     quantised = search.quantise(step)
                     rate = len(search.passes.words_of(quantised)) * 8 / math.prod(SIZE_PX)
@@ -74,8 +74,8 @@ def main() -> int:
                     of_quantising = search.quantisation_error(quantised.latents.y_hat, step)
                     shares.append(math.log(of_quantising / error))
             slope = (values[1][1] - values[0][1]) / (STALE * nats)
-            own.append([math.log(max(-slope, 1e-3)), shares[0], log_lambda])
-            rows.append([activity, log_lambda, *values[0]])
+            own.append([math.log(max(-slope, 1e-3)), shares[0], above_usual])
+            rows.append([activity, above_usual, *values[0]])
             stale.append((values[1] - values[0]) / (STALE * nats))
     table = np.array(rows)
     ones = np.ones(len(table))

@@ -1,7 +1,6 @@
-"""Networks in files: a classifier's, or a defence's, as safetensors with what it takes to build it.
+"""Networks in files: a classifier's or a defence's weights, as safetensors.
 
-network ─► tensors + metadata ─► .safetensors ─► tensors + metadata ─► a network without memory
-                                                 └── of its own, that takes them ◄────┘
+network ─► tensors, and metadata that tell how to build it ─► .safetensors ─► both again
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
     Picture ─► PIL.Image ─ save ─► the format's own file ─ open ─► PIL.Image ─► Picture
 
 Colour is coded at full resolution wherever the format allows it, for that is what PSNR over RGB
-asks for; `avif-420` is what most AVIF files are. All matrices are BT.601, full range, except that
-of WebP, whose format prescribes studio range, and of JPEG XL, which codes in its own space XYB.
+asks for; `avif-420` is what most AVIF files are, and `avif-psnr` is tuned for what is measured
+here. All matrices are BT.601, full range, except that of WebP, whose format prescribes studio
+range, and of JPEG XL, which codes in its own space XYB.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class Avif(PillowCodec):
     ranges: ClassVar = {"speed": range(11)}
     sampling: Literal["444", "420"] = "444"
     speed: int = 4
-    for_psnr: bool = False  # else for looks, which is libavif's choice since its version 1.4
+    for_psnr: bool = False  # else what libavif chooses, and version 1.4.2 chooses looks
 
     @property
     def facts(self) -> CodecFacts:

@@ -167,14 +167,16 @@ class FileCodec(ImageCodec):
     @property
     def plain(self) -> FileCodec:
         """The same codec without an effort."""
-        return FileCodec(self.weights, self.device, fast=self.fast)
+        found = copy.copy(self)  # whose networks are where they are
+        found.effort = 0
+        return found
 
     @property
     def drafting(self) -> FileCodec:
         """The same codec in a hurry, for what is measured and in no file."""
-        hurried = copy.copy(self)
-        hurried.fast = True
-        return hurried
+        found = copy.copy(self)
+        found.fast = True
+        return found
 
     def windows(self, width_px: int, height_px: int, work: Work, memory_bytes: int) -> list[Tile]:
         """In which latents are sought; none without an effort.

@@ -25,9 +25,10 @@ from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
 LAST_STEP = round(QUALITY_MAX * QUALITY_STEPS)
-# How far the analysis serves: to the end, it costs 1.5 % of the rate (docs/log.md, 2026-11-29).
+# How far the analysis serves: at the end of that, it costs 1 % of the rate (docs/log.md).
 STALE_STEPS = 12 * QUALITY_STEPS
 NEAR_STEPS = 4 * QUALITY_STEPS  # how far hyper-latents do
+LEAST_LATENT_ERROR = 1e-9  # squares of all latents together
 
 
 class Search:
@@ -93,9 +94,10 @@ class Search:
     def quantisation_error(self, y_hat: Tensor, step: int) -> float:
         """What `error` would be if the transform were orthonormal and lost nothing itself."""
         latents, transform = self.analyse(step), self.codec.spec.transform
+        # As of `error`, a logarithm is taken.
         total = self.passes.squared_error(y_hat, latents, self._quality(step))
         samples = latents[0, 0].numel() * 3 * transform.stride_px**2
-        return 255**2 * total / samples
+        return 255**2 * max(total, LEAST_LATENT_ERROR) / samples
 
     def parts(self, y_hat: Tensor, step: int) -> Iterator[tuple[Area, Samples]]:
         """What ŷ decodes to, area by area."""

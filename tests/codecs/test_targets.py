@@ -257,6 +257,16 @@ def test_the_slope_of_a_picture_is_known_from_one_quantisation(name: str) -> Non
             assert 0.5 < scale.slope(slope) / found < 1.6
 
 
+def test_latents_that_lose_nothing_have_an_error_to_take_a_logarithm_of() -> None:
+    codec = open_codec("swift", "cpu")
+    search = Search(codec, Picture(PICTURES["portrait"].pixels[:64, :64]), MEMORY_BYTES, silent)
+    with exact_arithmetic():
+        nothing = torch.zeros_like(search.analyse(800))
+        search.latents = nothing
+        assert 0 < search.quantisation_error(nothing, 800) < 1e-6
+        assert search.quantisation_error(nothing + 0.5, 800) > 1e-3
+
+
 def test_errors_of_all_depths_are_in_units_of_8_bits() -> None:
     codec = open_codec("swift", "cpu")
     pixels = PICTURES["portrait"].pixels[:128, :128]

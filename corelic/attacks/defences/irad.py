@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from corelic.attacks.defences.base import Cleaning
 from corelic.attacks.defences.learning import (
     DETAIL_GAIN,
+    USUAL,
     Pairs,
     Schedule,
     decoded,
@@ -93,7 +94,7 @@ def train_irad(
     victim: Victim,
     pairs: Pairs,
     *,
-    schedule: Schedule = Schedule(),  # noqa: B008  # frozen
+    schedule: Schedule = USUAL,
     channels: int = 16,
 ) -> IradNet:
     """Both stages, each as long as the schedule says, from stored attacks."""

@@ -86,6 +86,9 @@ class Schedule:
     seed: int = 0
 
 
+USUAL = Schedule()
+
+
 def fit(network: Network, loss: Loss, pairs: Pairs, schedule: Schedule) -> Network:
     """Trains `network`, which `loss` is about, and sets it to evaluate; without gradients after."""
     random = torch.Generator().manual_seed(schedule.seed)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from corelic.attacks.defences.base import Cleaning
 from corelic.attacks.defences.learning import (
     DETAIL_GAIN,
+    USUAL,
     Pairs,
     Schedule,
     decoded,
@@ -73,7 +74,7 @@ def train_purifier(
     victims: tuple[Victim, ...],
     pairs: Pairs,
     *,
-    schedule: Schedule = Schedule(),  # noqa: B008  # frozen
+    schedule: Schedule = USUAL,
     channels: int = 24,
     layers: int = 5,
 ) -> PurifierNet:
