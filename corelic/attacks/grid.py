@@ -16,7 +16,7 @@ import json
 import os
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -47,7 +47,7 @@ from corelic.console import as_text, printable
 from corelic.disk import atomic_write, read_file
 from corelic.errors import CorelicError, PictureError, UnknownCodecError
 from corelic.eval.bench import NoPicturesError, PictureFile, inventory, reader
-from corelic.eval.engines import Engine, Serial
+from corelic.eval.engines import Engine, Progress, Serial, finish, silent
 from corelic.eval.machine import machine
 from corelic.eval.results import make_ours, slug
 from corelic.eval.store import Store
@@ -57,7 +57,6 @@ from corelic.jobs import Failure
 from corelic.media import Picture, read_picture
 
 ATTACKS = 3  # one more whenever an attack or a defence computes something else
-Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +126,10 @@ class Assault(Task):
             panels = _panels(sides[0], result) if self.shown else ()
         return Assaulted(rows, b64encode(png).decode(), panels)
 
+    @property
+    def title(self) -> str:
+        return f"{self.subject.picture}, {self.point}"
+
     def made(self, victim: Victim) -> Attack:
         point = self.point
         blind = point.attack.partition(":")[0] in spelling.BLIND
@@ -143,10 +146,6 @@ class Assault(Task):
             queries=self.queries,
             seed=self.seed,
         )
-
-
-def silent(done: int, total: int, name: str) -> None:
-    """The progress of a run that nobody watches."""
 
 
 def run(
@@ -173,25 +172,9 @@ def run(
     store = Store(out / "cells")
     everything = assaults_of(plan, pictures)
     assaults = [one for one in everything if (one.point.codec, one.point.defence) not in unfit]
-    found: dict[Assault, Assaulted] = {}
-    for assault in assaults:
-        stored = store.get(assault)
-        if stored is not None:
-            found[assault] = stored
-    missing: dict[Task, Assault] = {one: one for one in assaults if one not in found}
-    progress(len(found), len(assaults), "")
-    done = len(found)
     engine = engine or Serial()
-    for one in engine.run(list(missing), reader(pictures)):
-        done += 1
-        assault = missing[one.task]
-        name = f"{assault.subject.picture}, {assault.point}"
-        progress(done, len(assaults), name)
-        if one.error is not None:
-            failures.append(Failure(name, one.error))
-            continue
-        store.put(assault, one.result)
-        found[assault] = one.result
+    found, failed = finish(assaults, store, engine, reader(pictures), progress)
+    failures += [Failure(one.task.title, one.error) for one in failed if one.error is not None]
     outcome = Outcome(asked, _findings(assaults, found), tuple(failures))
     _write(out, outcome, found)
     return outcome

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -24,7 +24,7 @@ from corelic.console import printable
 from corelic.disk import read_file
 from corelic.errors import CorelicError, PeerError, PictureError
 from corelic.eval import averages, published, results
-from corelic.eval.engines import Engine, Read, Serial
+from corelic.eval.engines import Engine, Kind, Progress, Read, Serial, finish, silent
 from corelic.eval.machine import machine
 from corelic.eval.results import (
     Cost,
@@ -57,8 +57,6 @@ from corelic.workers import usable_cores
 SHOWN_BPP = (0.25, 0.5, 1.0)
 TIMED_QUALITIES = 3
 MEMORY_QUALITY = 50.0
-
-Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def run(
     out: Path,
     *,
     engine: Engine | None = None,
-    progress: Progress = lambda done, total, name: None,
+    progress: Progress = silent,
 ) -> Outcome:
     """Does what is not done yet, then writes all results into `out`.
 
@@ -305,26 +303,16 @@ class _Bench:
         found, failures = self._do(list(tasks), self.engine)
         return [ShownAt(*at, key=task.key) for task, at in tasks.items() if task in found], failures
 
-    def _do(self, tasks: list[Any], engine: Engine) -> tuple[dict[Any, Any], list[Failure]]:
+    def _do(self, tasks: Sequence[Kind], engine: Engine) -> tuple[dict[Kind, Any], list[Failure]]:
         """Results by task, in the order of `tasks`; of a failure comes one per codec, picture."""
-        found = {task: self.store.get(task) for task in tasks}
-        missing = [task for task, result in found.items() if result is None]
+        read = reader(self.pictures)
+        found, failed = finish(tasks, self.store, engine, read, self.progress)
         failures: dict[tuple[str, str], Failure] = {}
-        done = len(tasks) - len(missing)
-        if missing:
-            self.progress(done, len(tasks), "")
-            for one in engine.run(missing, reader(self.pictures)):
-                done += 1
-                subject = one.task.subject
-                self.progress(done, len(tasks), f"{subject.codec}, {subject.picture}")
-                if one.error is None:
-                    self.store.put(one.task, one.result)
-                    found[one.task] = one.result
-                else:
-                    name = f"{subject.picture}, {subject.codec}"
-                    failures[subject.picture, subject.codec] = Failure(name, one.error)
-        finished = {task: result for task, result in found.items() if result is not None}
-        return finished, [failures[key] for key in sorted(failures)]
+        for one in failed:
+            assert one.error is not None
+            codec, picture = one.task.subject.codec, one.task.subject.picture
+            failures[picture, codec] = Failure(f"{picture}, {codec}", one.error)
+        return found, [failures[key] for key in sorted(failures)]
 
 
 def _spread(items: Sequence[Any], count: int) -> list[Any]:

@@ -1,6 +1,7 @@
 """Who does the tasks of a benchmark: this process, several, or a Ray cluster; all alike.
 
     tasks ─► engine ─► (task, result or error), in the order they finish
+    `finish` keeps what they find, and never does again what is kept
 
 A worker that dies takes nothing with it but the tasks it was at, and those are tried again. A
 picture that cannot be read any more costs its own tasks, which come last.
@@ -12,15 +13,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from corelic.errors import CorelicError, MissingPartError, PeerError, WorkerError
+from corelic.eval.store import Store
 from corelic.eval.tasks import Task
 from corelic.workers import attempts
 
 ATTEMPTS = 3
 
+Kind = TypeVar("Kind", bound=Task)
+
 Read = Callable[[Task], bytes]  # the picture of a task, where the engine is
+Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,30 @@ class Done:
 
 class Engine(Protocol):
     def run(self, tasks: Sequence[Task], read: Read) -> Iterator[Done]: ...
+
+
+def silent(done: int, total: int, name: str) -> None:
+    """The progress of a run that nobody watches."""
+
+
+def finish(
+    tasks: Sequence[Kind], store: Store, engine: Engine, read: Read, progress: Progress = silent
+) -> tuple[dict[Kind, Any], list[Done]]:
+    """Results by task, in the order of `tasks`, and those that failed, as they did."""
+    results: dict[Task, Any] = {task: store.get(task) for task in tasks}
+    missing = [task for task, result in results.items() if result is None]
+    failed: list[Done] = []
+    if missing:
+        done = len(tasks) - len(missing)
+        progress(done, len(tasks), "")
+        for number, one in enumerate(engine.run(missing, read), done + 1):
+            progress(number, len(tasks), one.task.title)
+            if one.error is None:
+                store.put(one.task, one.result)
+                results[one.task] = one.result
+            else:
+                failed.append(one)
+    return {task: results[task] for task in tasks if results[task] is not None}, failed
 
 
 def work(task: Task, data: bytes) -> Done:

@@ -136,6 +136,11 @@ class Task(ABC):
         slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:80]
         return f"{slug}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
+    @property
+    def title(self) -> str:
+        """For people: whom it is about."""
+        return f"{self.subject.codec}, {self.subject.picture}"
+
     @abstractmethod
     def run(self, data: bytes) -> object:
         """The result, from the picture file's bytes; raises CorelicError."""

@@ -235,6 +235,8 @@ def test_what_fails_is_named_and_the_rest_goes_on(corelic: Program, photo: Image
     assert ran.exit_code == 1
     for told in ("notes.txt", "clear.png", "jpeg behind latent-clipping"):
         assert told in ran.stderr
+    # The text, the defence, and of the picture with alpha each point that is left.
+    assert ran.stderr.endswith("error: 6 failures, named above; all else is in the results\n")
     assert all(len(one["rows"][0]["damages"]) == 2 for one in findings())
     assert [(one["codec"] == "jpeg", one["defence"]) for one in findings()] == [
         *((False, "none"), (True, "none"), (False, "latent-clipping"), (False, "latent-clipping")),

@@ -41,11 +41,13 @@ class CleanCost:
 
     @property
     def psnr_losses_db(self) -> tuple[float, ...]:
-        """Plain minus defended, quality by quality."""
-        return tuple(
-            _db(before) - _db(after)
+        """Plain minus defended, quality by quality; 0 where both lose nothing at all."""
+        pairs = (
+            (_db(before), _db(after))
             for before, after in zip(self.plain.points, self.defended.points, strict=True)
         )
+        # Infinity minus itself is no number.
+        return tuple(0.0 if before == after else before - after for before, after in pairs)
 
 
 def clean_cost(

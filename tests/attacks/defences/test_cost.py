@@ -72,6 +72,13 @@ def test_nothing_costs_nothing() -> None:
     assert cost.bd_rate is not None and abs(cost.bd_rate.percent) < 1e-9
 
 
+def test_lossless_beside_lossless_has_lost_nothing() -> None:
+    lossless = [Priced(2000, 0), Priced(4000, 0)]
+    assert clean_cost(lossless, dearer, CLEAN).psnr_losses_db == (0.0, 0.0)
+    spoilt = clean_cost(lossless, lambda victim: Defended(victim, Blur(4.0)), CLEAN)
+    assert spoilt.psnr_losses_db == (math.inf, math.inf)
+
+
 def test_what_never_reaches_the_plain_quality_has_no_bd_rate() -> None:
     good = [Priced(2000, 2), Priced(4000, 1)]
     cost = clean_cost(good, lambda victim: Defended(victim, Blur(4.0)), CLEAN)
