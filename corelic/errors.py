@@ -216,7 +216,7 @@ class SymbolMismatchError(BadFileError):
 
 
 class ForeignFileError(BadFileError):
-    """A classical codec's own file that cannot be decoded."""
+    """A file in the own format of another codec that cannot be decoded."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(kind, reason)
@@ -375,7 +375,7 @@ class MissingPartError(CorelicError, ImportError):
 
 
 class PeerError(CorelicError, RuntimeError):
-    """A classical codec refused a picture or failed; `reason` is its own word, or a remedy."""
+    """A codec of others refused a picture or failed; `reason` is its own word, or a remedy."""
 
     def __init__(self, codec: str, reason: str) -> None:
         super().__init__(codec, reason)

@@ -21,9 +21,9 @@ FIELDS = (
 
 
 def codecs(as_json: options.Json = False) -> None:
-    """List the codecs there are; those that are trained can encode, and the classical ones.
+    """List the codecs there are; those that are trained can encode, and those of others.
 
-    --json is about the learned ones: it adds licences, weights files and how each runs in tiles.
+    --json is about ours: it adds licences, weights files and how each runs in tiles.
 
     \b
     Examples:
@@ -46,8 +46,8 @@ def codecs(as_json: options.Json = False) -> None:
     console.print(table)
     from corelic.codecs.peers import PEERS
 
-    classical = Table("classical codec", "parameters, as in avif:speed=8")
+    others = Table("codec of others", "parameters, as in avif:speed=8")
     for name, peer in PEERS.items():
         ranges = (f"{key} {each[0]} to {each[-1]}" for key, each in peer.ranges.items())
-        classical.add_row(name, ", ".join(ranges))
-    console.print(classical)
+        others.add_row(name, ", ".join(ranges))
+    console.print(others)

@@ -1,9 +1,10 @@
-"""Classical codecs by name: `avif`, or `avif:speed=8` with a parameter of its own."""
+"""Others' codecs by name: `avif`, or `avif:speed=8` with a parameter of its own."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from corelic.codecs import compressai_zoo
 from corelic.codecs.classical import Avif, ClassicalCodec, Jpeg, Jpeg2000, JpegXl, WebP
 from corelic.codecs.external import X265, Aom, Vvenc
 from corelic.errors import PeerError
@@ -20,6 +21,7 @@ PEERS: dict[str, ClassicalCodec] = {
     "x265": X265(),
     "vvenc": Vvenc(),
     "libaom": Aom(),
+    **compressai_zoo.PEERS,
 }
 
 
