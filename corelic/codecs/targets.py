@@ -237,13 +237,14 @@ def own_slope(log_share: float, log_lambda: float) -> float:
 def _first_step(search: Search, scale: Scale, wanted: float) -> int:
     """Where an error may be found: by how busy the picture is, then by a sample of it."""
     codec, picture = search.codec, search.picture
-    usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(_activity(picture))
+    activity = _activity(picture)
+    usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(activity)
     step = scale.step_for(wanted - usual, ERROR_EXPONENT)
     if not Sample.can_be_had(codec, picture):
         return step
     sample = Sample(codec, picture)
     # What the sample has of busyness more than its share, it has of errors.
-    more = ERROR_ACTIVITY * math.log(sample.activity / _activity(picture))
+    more = ERROR_ACTIVITY * math.log(sample.activity / activity)
     lacks = wanted + more - math.log(sample.error(step))
     return _bounded(step + lacks / scale.slope(ERROR_EXPONENT))
 
