@@ -5,7 +5,8 @@ recipes/swift-on.yaml ─► run (begun, or gone on with) ─► weights ─► 
 python benchmarks/campaign.py --minutes 25      (or: make campaign MINUTES=25)
 
 The run is planned once, by the recipe; every call brings it so many minutes further on the device
-that is there. A run that is not at its end has not been annealed, and its line says so.
+that is there. A run that is not at its end has not been annealed, and its line says so. After one
+that is, the next begins from its weights, with another seed: runs/swift-on-2, and so on.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from corelic.disk import atomic_write
 from corelic.training import checkpoint
 from corelic.training.setup import Setup
@@ -22,6 +25,32 @@ from corelic.training.setup import Setup
 ROOT = Path(__file__).parents[1]
 LOG = ROOT / "recipes" / "CAMPAIGN.md"
 MARK = "<!-- stretches: python benchmarks/campaign.py writes them above this line -->"
+
+
+def is_finished(run: Path) -> bool:
+    if not Setup.exists(run) or not checkpoint.exists(run):
+        return False
+    return checkpoint.load(run).position.step >= Setup.load(run).recipe.steps
+
+
+def next_job(recipe: Path, run: Path) -> tuple[Path, Path]:
+    """Recipe and folder of the run that is not at its end: `run`, or one that follows it."""
+    finished: Path | None = None
+    number, job = 1, run
+    while is_finished(job):
+        finished = job
+        number += 1
+        job = run.with_name(f"{run.name}-{number}")
+    planned = job.with_suffix(".yaml")
+    if finished is None:
+        return recipe, job
+    if planned.exists():
+        return planned, job
+    content = yaml.safe_load(recipe.read_text())
+    weights = next(finished.glob("*.safetensors"))
+    content |= {"start": str(weights.resolve()), "seed": content["seed"] + number - 1}
+    atomic_write(planned, yaml.safe_dump(content).encode(), overwrite=True)
+    return planned, job
 
 
 def line(run: Path, kodak: dict[str, object]) -> str:
@@ -61,17 +90,18 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=ROOT / "runs" / "swift-on")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    train = [sys.executable, "-m", "corelic", "train", str(given.recipe), "--run", str(given.run)]
+    recipe, run = next_job(given.recipe, given.run)
+    train = [sys.executable, "-m", "corelic", "train", str(recipe), "--run", str(run)]
     train += ["--resume", "--stop-after", given.minutes, "--device", given.device]
     subprocess.run(train, check=True)
-    weights = next(given.run.glob("*.safetensors"))
-    result = given.run / "kodak.json"
+    weights = next(run.glob("*.safetensors"))
+    result = run / "kodak.json"
     measure = [sys.executable, str(ROOT / "benchmarks" / "kodak.py"), "--codec", str(weights)]
     result.unlink(missing_ok=True)
     subprocess.run([*measure, "--out", str(result)], check=False)  # fails where a curve bends
     if not result.exists():
         raise SystemExit(f"error: {weights} was not measured; {result} is missing")
-    row = line(given.run, json.loads(result.read_text()))
+    row = line(run, json.loads(result.read_text()))
     atomic_write(LOG, add_line(LOG.read_text(), row).encode(), overwrite=True)
     print(row)
 

@@ -66,7 +66,8 @@ class NotACorelicFileError(BadFileError):
     def __str__(self) -> str:
         return (
             f"this is not a .clc file: it begins with the bytes {self.found[:4].hex(' ')}, "
-            f"not with 89 43 4c 43; check that it is the file you meant"
+            f"not with 89 43 4c 43; check that it is the file you meant, or give the codec "
+            f"that made it (--codec)"
         )
 
 
@@ -349,7 +350,7 @@ class QualityError(CorelicError, ValueError):
         self.quality = quality
 
     def __str__(self) -> str:
-        return f"quality is {self.quality}; give a number from 0 (smallest) to 100 (best)"
+        return f"quality is {self.quality!r}; give a number from 0 (smallest) to 100 (best)"
 
 
 class OutputError(CorelicError, OSError):

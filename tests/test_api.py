@@ -19,6 +19,7 @@ from corelic.errors import (
     CorelicError,
     MemoryBudgetError,
     PictureError,
+    QualityError,
     TooManyPixelsError,
     UnknownCodecError,
 )
@@ -190,3 +191,13 @@ def test_errors_call_a_file_by_its_path(png: bytes, tmp_path: Path) -> None:
 def test_a_codec_is_looked_for_before_a_picture_is_read() -> None:
     with pytest.raises(UnknownCodecError, match="did you mean 'jpeg'"):
         corelic.encode("missing.png", codec="jpg")
+
+
+@pytest.mark.parametrize("quality", ["web_low", float("nan"), 100.1, -1])
+def test_a_quality_that_is_none_is_a_sentence(quality: Any, photo: Image.Image) -> None:
+    for made in (
+        lambda: corelic.encode(photo, quality=quality),
+        lambda: photo.save(BytesIO(), "CLC", quality=quality),
+    ):
+        with pytest.raises(QualityError, match=f"quality is {quality!r}; give a number"):
+            made()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from corelic.codecs.files import open_codec
@@ -80,6 +81,30 @@ def test_figures_of_an_export_have_no_place(
     own = SimpleNamespace(spec=SimpleNamespace(generation=0), facts=SimpleNamespace(name="tiny-0"))
     assert keeping.place_of("kodak", own, None, partial=False) is None
     assert "every export of your own is a tiny-0" in capsys.readouterr().err
+
+
+def test_the_campaign_goes_on_from_what_is_finished(
+    script: Callable[[str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_job = script("campaign")["next_job"]
+    finished: set[str] = set()
+    monkeypatch.setitem(next_job.__globals__, "is_finished", lambda run: run.name in finished)
+    recipe, run = tmp_path / "on.yaml", tmp_path / "runs" / "on"
+    recipe.write_text("codec: swift\nseed: 4\nstart: swift\n")
+    assert next_job(recipe, run) == (recipe, run)
+    for number in (2, 3):
+        run.mkdir(parents=True)
+        (run / "swift.safetensors").touch()
+        finished.add(run.name)
+        planned, following = next_job(recipe, tmp_path / "runs" / "on")
+        assert following == tmp_path / "runs" / f"on-{number}"
+        assert yaml.safe_load(planned.read_text()) == {
+            "codec": "swift",
+            "seed": 3 + number,
+            "start": str(run / "swift.safetensors"),
+        }
+        assert next_job(recipe, tmp_path / "runs" / "on") == (planned, following)
+        run = following
 
 
 class Peer:

@@ -46,7 +46,7 @@ from corelic.codecs.peers import PEERS
 from corelic.console import as_text, printable
 from corelic.disk import atomic_write, read_file
 from corelic.errors import CorelicError, PictureError, UnknownCodecError
-from corelic.eval.bench import NoPicturesError, PictureFile, inventory, reader
+from corelic.eval.bench import NO_FILES, NoPicturesError, PictureFile, inventory, reader
 from corelic.eval.engines import Engine, Progress, Serial, finish, silent
 from corelic.eval.machine import machine
 from corelic.eval.results import make_ours, slug
@@ -167,7 +167,7 @@ def run(
     pictures, failures = inventory(sources)
     failures += [Failure(f"{codec} behind {defence}", e) for (codec, defence), e in unfit.items()]
     if not pictures:
-        raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
+        raise NoPicturesError("; ".join(map(str, failures)) or NO_FILES)
     make_ours(out, "attacked", "robustness.json", "index.html")
     store = Store(out / "cells")
     everything = assaults_of(plan, pictures)

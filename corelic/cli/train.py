@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from corelic.training.trainer import Progress
 
 
+ETA_LOOKS_BACK_S = 1800.0
+WORTH_SAYING = 0.02  # of the time that a device waits
+
+
 def train(
     recipe: Annotated[Path, Argument(help="A YAML file; see the folder recipes.")],
     run: Annotated[
@@ -180,11 +184,15 @@ def show_progress(rows: "Iterable[Progress]", steps: int) -> None:
         TextColumn("{task.description}"),
         TimeRemainingColumn(),
     )
-    with ProgressBar(*columns, console=Console(stderr=True)) as bar:
+    # Rows of a slow machine are minutes apart; by default only half of one is looked back at.
+    console = Console(stderr=True)
+    with ProgressBar(*columns, console=console, speed_estimate_period=ETA_LOOKS_BACK_S) as bar:
         task = bar.add_task("starting", total=steps)
         for row in rows:
             text = (
                 f"step {row.position.step:,} of {steps:,}, {row.steps_per_s:.2f} steps/s, "
                 f"loss {row.loss:.3f}, {row.rate_bpp:.3f} bpp, {row.psnr_db:.2f} dB"
             )
+            if row.waiting_share > WORTH_SAYING:
+                text += f", {row.waiting_share:.0%} of the time without crops"
             bar.update(task, completed=row.position.step, description=text)

@@ -178,9 +178,10 @@ def zoo() -> Any:
             # Of a change of its own, which it announces to whoever imports it.
             warnings.simplefilter("ignore", FutureWarning)
             return importlib.import_module("compressai.zoo")
-    except ImportError as error:
-        raise MissingPartError("a codec of CompressAI", "compressai", "compressai") from error
-    except RuntimeError as error:  # torchvision, which it imports, is another build than torch
+    except (ImportError, RuntimeError) as error:
+        if isinstance(error, ImportError) and error.name == "compressai":
+            raise MissingPartError("a codec of CompressAI", "compressai", "compressai") from error
+        # What it imports is missing, or torchvision is of another build than torch.
         raise PeerError(
             KIND, f"it is installed, and cannot be imported ({error}); see its documentation"
         ) from error

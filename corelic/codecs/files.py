@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from threading import RLock
 
@@ -377,7 +378,7 @@ def device_of(name: str) -> torch.device:
 
 def quality_step_of(quality: float) -> int:
     """What a file holds: sixteenths; QualityError outside 0 … 100."""
-    if not 0 <= quality <= QUALITY_MAX:  # false for NaN, too
+    if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAX:  # NaN is not there, either
         raise QualityError(quality)
     return round(quality * QUALITY_STEPS)
 

@@ -35,7 +35,8 @@ def _is_there(job: Job) -> bool:
 def _settle(job: Job, difference: str | None) -> bool:
     if difference is not None and not job.overwrite:
         reason = f"it exists already, and {difference}; replace it with --overwrite"
-        raise OutputError(str(job.output), f"{reason} (overwrite=True)")
+        reason += " (overwrite=True), or keep it with --skip-existing"
+        raise OutputError(str(job.output), reason)
     return difference is None
 
 

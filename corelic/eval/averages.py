@@ -37,14 +37,22 @@ def curve(
 
 
 def point(rows: Sequence[Measured], average: Average) -> Point:
-    """One setting over some pictures; MS-SSIM only where every picture has it."""
+    """One setting over some pictures; SSIMs only where every picture has them."""
     weights = [row.pixels if average == "pixel" else 1 for row in rows]
-    similarities = [row.ms_ssim for row in rows if row.ms_ssim is not None]
-    complete = len(similarities) == len(rows)
+
+    def distance_db(errors: Sequence[float]) -> float:
+        if average == "pixel":
+            return mse_as_db(fmean(errors, weights))
+        return fmean(map(mse_as_db, errors))
+
+    def similarity(found: Sequence[float | None]) -> float | None:
+        known = [each for each in found if each is not None]
+        return fmean(known, weights) if len(known) == len(rows) else None
+
     return Point(
         rate_bpp=fmean([row.rate_bpp for row in rows], weights),
-        psnr_db=mse_as_db(fmean([row.mse for row in rows], weights))
-        if average == "pixel"
-        else fmean(row.psnr_db for row in rows),
-        ms_ssim=fmean(similarities, weights) if complete else None,
+        psnr_db=distance_db([row.mse for row in rows]),
+        ms_ssim=similarity([row.ms_ssim for row in rows]),
+        psnr_y_db=distance_db([row.luma_mse for row in rows]),
+        ssim=similarity([row.ssim for row in rows]),
     )

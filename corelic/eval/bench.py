@@ -57,6 +57,7 @@ from corelic.workers import usable_cores
 SHOWN_BPP = (0.25, 0.5, 1.0)
 TIMED_QUALITIES = 3
 MEMORY_QUALITY = 50.0
+NO_FILES = "there are no files, and folders inside a folder are not looked into; name them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def run(
         published.find(plan.anchor)  # a misspelt one is said now
     pictures, failures = inventory(sources)
     if not pictures:
-        raise NoPicturesError("; ".join(map(str, failures)) or "the folder is empty")
+        raise NoPicturesError("; ".join(map(str, failures)) or NO_FILES)
     results.make_ours(out, "curves", "pictures.csv", "costs.json", "run.json")
     bench = _Bench(plan, facts, pictures, Store(out / "cells"), engine or Serial(), progress)
     rows, failed = bench.measure()

@@ -27,6 +27,8 @@ from corelic.eval.metrics import ms_ssim_db
 
 Metric = Literal["psnr", "ms-ssim"]
 
+# Of columns that CompressAI has no name for.
+PSNR_Y, SSIM = "psnr-y", "ssim-rgb"
 MIN_POINTS = 2
 SOUND_POINTS = 4  # what Bjøntegaard's own method needs
 SOUND_OVERLAP = 0.5  # of the range of either curve
@@ -45,13 +47,15 @@ class Point:
     """One setting of a codec over a set of pictures: means of what each picture has.
 
     rate_bpp  bits of the whole file per pixel
-    psnr_db   None where it was not measured, as is ms_ssim
-    ms_ssim   0 … 1
+    psnr_db   None where it was not measured, as are all others
+    ms_ssim   0 … 1, as is ssim
     """
 
     rate_bpp: float
     psnr_db: float | None
     ms_ssim: float | None = None
+    psnr_y_db: float | None = None
+    ssim: float | None = None
 
     def quality_db(self, metric: Metric) -> float | None:
         if metric == "psnr":
@@ -161,11 +165,15 @@ def bd_rate(
 def read_curve(path: Path) -> Curve:
     """From a file in CompressAI's layout, whatever else is in it; CurveError for any other."""
     data = read_file(path)
+    layout = "CompressAI's layout; that has a name and results with bpp"
     try:
-        return _curve(json.loads(data))
+        content = json.loads(data)
+    except ValueError as error:  # which may quote all of a binary file
+        raise CurveError(str(path), f"is not JSON, and so no curve in {layout}") from error
+    try:
+        return _curve(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"is not a rate–distortion curve in CompressAI's layout ({error!r})"
-        raise CurveError(str(path), f"{reason}; that has a name and results with bpp") from error
+        raise CurveError(str(path), f"is not a curve in {layout} ({error!r})") from error
 
 
 def _curve(content: Any) -> Curve:
@@ -174,7 +182,7 @@ def _curve(content: Any) -> Curve:
     rows = zip(
         results["bpp"],
         results.get("psnr-rgb", missing),
-        results.get("ms-ssim-rgb", missing),
+        *(results.get(column, missing) for column in ("ms-ssim-rgb", PSNR_Y, SSIM)),
         strict=True,
     )
     return Curve(
@@ -198,6 +206,8 @@ def to_json(curve: Curve) -> dict[str, Any]:
         "bpp": [point.rate_bpp for point in curve.points],
         "psnr-rgb": [_finite(point.psnr_db) for point in curve.points],
         "ms-ssim-rgb": [point.ms_ssim for point in curve.points],
+        PSNR_Y: [_finite(point.psnr_y_db) for point in curve.points],
+        SSIM: [point.ssim for point in curve.points],
     }
     results = {key: values for key, values in columns.items() if set(values) != {None}}
     content: dict[str, Any] = {"name": curve.name, "description": curve.description}

@@ -28,6 +28,7 @@ from corelic.disk import atomic_write, make_folder, read_file
 from corelic.errors import CorelicError, OutputError
 from corelic.eval import published
 from corelic.eval.averages import Average
+from corelic.eval.metrics import ms_ssim_db
 from corelic.eval.rate_distortion import (
     BdRate,
     Curve,
@@ -283,7 +284,8 @@ def slug(name: str) -> str:
 def _table(run: Run, rows: Rows) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    figures = "file_bytes", "pixels", "bpp", "psnr_db", "psnr_y_db", "ssim", "ms_ssim"
+    figures = ["file_bytes", "pixels", "bpp", "psnr_db", "psnr_y_db", "ssim", "ms_ssim"]
+    figures.append("ms_ssim_db")
     writer.writerow(["codec", "picture", "quality", *figures, "averaged"])
     averaged, codecs = run.averaged, [facts.name for facts in run.codecs]
     for codec, of_codec in rows.items():
@@ -291,6 +293,7 @@ def _table(run: Run, rows: Rows) -> str:
             counted = "yes" if name in averaged and codec in codecs else "no"
             for quality, row in sorted(of_picture.items()):
                 rate = row.file_bytes, row.pixels, row.rate_bpp
-                distances = row.psnr_db, row.psnr_y_db, row.ssim, row.ms_ssim
+                similar_db = None if row.ms_ssim is None else ms_ssim_db(row.ms_ssim)
+                distances = row.psnr_db, row.psnr_y_db, row.ssim, row.ms_ssim, similar_db
                 writer.writerow([codec, name, quality, *rate, *distances, counted])
     return text.getvalue()

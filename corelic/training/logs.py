@@ -1,4 +1,4 @@
-"""A run's log: a CSV file, and TensorBoard events where TensorBoard is installed."""
+"""A run's log: a CSV file, and TensorBoard events where that is installed (extra `train`)."""
 
 from __future__ import annotations
 

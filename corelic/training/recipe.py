@@ -6,6 +6,8 @@ uninterrupted one. `fit_to_minutes` makes it longer or shorter for the machine t
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +84,10 @@ class Loss(Strict):
     pivot_lambda: float
     exponent: float
     distortion: Literal["mse", "ms-ssim"] = "mse"
+
+    def __post_init__(self) -> None:
+        sound = 0 < self.pivot_lambda < math.inf and math.isfinite(self.exponent)
+        require(sound, "a pivot_lambda above 0, and an exponent that is a number")
 
 
 @dataclass(frozen=True)
@@ -162,9 +168,14 @@ def recipe_of(content: object, source: str) -> Recipe:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        recipe: Recipe = TypeAdapter(Recipe).validate_python(content)
+        # As JSON, for there `strict`, without which true is a 1, still makes tuples of lists.
+        text = json.dumps(content, default=str)
+        recipe: Recipe = TypeAdapter(Recipe).validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        raise RecipeError(source, f"{where}: {first['msg']}") from error
+        # A misspelt key is missing under its right name, too: all is said.
+        found = (
+            f"{'.'.join(str(part) for part in one['loc']) or 'the recipe'}: {one['msg']}"
+            for one in error.errors()
+        )
+        raise RecipeError(source, "; ".join(found)) from error
     return recipe

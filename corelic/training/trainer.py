@@ -48,7 +48,10 @@ WARM_STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a progress bar shows: means over the steps since the last one."""
+    """What a progress bar shows: means over the steps since the last one.
+
+    waiting_share  of the time, in which this process had no crops yet: 0 where they come in time
+    """
 
     position: Position
     share: float  # of the run, 0 … 1
@@ -57,6 +60,7 @@ class Progress:
     psnr_db: float
     learning_rate: float
     steps_per_s: float
+    waiting_share: float
 
 
 def learning_rate_share(recipe: Recipe, step: int) -> float:
@@ -110,6 +114,7 @@ class Trainer:
         self.crops = with_attacked(photographs, setup, run)
         self.position = Position(0, 0.0, 0, 0, 0)
         self.skipped_in_a_row = 0
+        self.waited_s = 0.0  # for crops, since the last progress
         torch.manual_seed(recipe.seed)
         codec = LearnedImageCodec(self.spec)
         saved = checkpoint.load(run) if checkpoint.exists(run) else None
@@ -198,7 +203,7 @@ class Trainer:
             return
         saved_at_s, took_s = self.position.elapsed_s, 0.0
         began = time.perf_counter()
-        sums, steps, start = torch.zeros(3), 0, time.perf_counter()
+        sums, steps, start, self.waited_s = torch.zeros(3), 0, time.perf_counter(), 0.0
         with ThreadPoolExecutor(1, "crops") as background:
             ahead = background.submit(self.samples_of, self.position.step)
             while self.position.step < self.recipe.steps:
@@ -214,9 +219,9 @@ class Trainer:
                 )
                 done = late or self.position.step == self.recipe.steps
                 if self.position.step % LOG_EVERY_STEPS == 0 or done:
-                    pace = steps / (time.perf_counter() - start)
-                    yield self.progress(sums / steps, pace)
-                    sums, steps, start = torch.zeros(3), 0, time.perf_counter()
+                    took = time.perf_counter() - start
+                    yield self.progress(sums / steps, steps / took, self.waited_s / took)
+                    sums, steps, start, self.waited_s = torch.zeros(3), 0, time.perf_counter(), 0.0
                 if elapsed_s - saved_at_s > 60 * self.recipe.checkpoint_minutes or done:
                     self.save()
                     saved_at_s = elapsed_s
@@ -225,7 +230,7 @@ class Trainer:
                 if late:
                     return
 
-    def progress(self, means: Tensor, steps_per_s: float) -> Progress:
+    def progress(self, means: Tensor, steps_per_s: float, waiting_share: float) -> Progress:
         """means (3,): loss, bpp, PSNR of this process."""
         loss, rate_bpp, psnr_db = torch.as_tensor(self.fabric.all_reduce(means)).tolist()
         return Progress(
@@ -236,6 +241,7 @@ class Trainer:
             psnr_db=psnr_db,
             learning_rate=self.learning_rate,
             steps_per_s=steps_per_s,
+            waiting_share=waiting_share,
         )
 
     def agree(self, mine: bool) -> bool:
@@ -245,8 +251,10 @@ class Trainer:
     def next_samples(
         self, background: ThreadPoolExecutor, ahead: Future[tuple[Tensor, Tensor]]
     ) -> tuple[Future[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
-        """This step's crops, while the next step's are being cut: the device never waits."""
+        """This step's crops, while the next step's are being cut: so the device seldom waits."""
+        start = time.perf_counter()
         samples = ahead.result()
+        self.waited_s += time.perf_counter() - start
         return background.submit(self.samples_of, self.position.step + 1), samples
 
     def samples_of(self, step: int) -> tuple[Tensor, Tensor]:

@@ -176,10 +176,17 @@ def test_weights_that_cannot_be_had_are_named(zoo: Any, downloads: Path, pixels:
 
 def test_where_it_is_not_installed_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
-        raise ImportError(name)
+        raise ModuleNotFoundError(name, name="compressai")
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(MissingPartError, match=r"pip install 'corelic\[compressai\]'"):
+        _ = MEAN.facts
+
+    def half(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'requests'", name="requests")
+
+    monkeypatch.setattr(importlib, "import_module", half)
+    with pytest.raises(PeerError, match=r"cannot be imported \(No module named 'requests'"):
         _ = MEAN.facts
 
     def mismatched(name: str) -> None:

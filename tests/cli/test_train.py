@@ -46,7 +46,9 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "short.yaml"
 
 
-def test_a_run_from_recipe_to_picture(corelic: Program, recipe: str) -> None:
+def test_a_run_from_recipe_to_picture(
+    corelic: Program, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran = corelic("train", recipe, "--data", "pictures", "--minutes", "0.03", "--json")
     assert ran.exit_code == 0, ran.stderr
     found = json.loads(ran.stdout)
@@ -65,6 +67,12 @@ def test_a_run_from_recipe_to_picture(corelic: Program, recipe: str) -> None:
     assert (
         corelic("decode", "photo.clc", "--codec", "mine.safetensors", "-o", "x.png").exit_code == 0
     )
+    # Elsewhere, whatever the file is called there: the picture's file names its fingerprint.
+    Path("elsewhere").mkdir()
+    Path("mine.safetensors").rename("elsewhere/theirs.safetensors")
+    monkeypatch.setenv("CORELIC_MODELS", "elsewhere")
+    assert corelic("decode", "photo.clc", "-o", "y.png").exit_code == 0
+    assert Path("y.png").read_bytes() == Path("x.png").read_bytes()
     with Image.open("x.png") as decoded, Image.open("photo.png") as original:
         assert decoded.size == original.size
 

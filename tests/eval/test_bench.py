@@ -60,7 +60,9 @@ def test_figures_are_those_of_the_files(finished: Path, photos: Path) -> None:
     assert int(row["file_bytes"]) == len(data)
     assert float(row["bpp"]) == 8 * len(data) / (200 * 200)
     assert float(row["psnr_db"]) == pytest.approx(psnr_db(picture.pixels, decoded.pixels))
-    assert float(row["ms_ssim"]) == pytest.approx(ms_ssim(picture.pixels, decoded.pixels))
+    similarity = ms_ssim(picture.pixels, decoded.pixels)
+    assert similarity is not None and float(row["ms_ssim"]) == pytest.approx(similarity)
+    assert float(row["ms_ssim_db"]) == pytest.approx(-10 * np.log10(1 - similarity))
 
 
 def test_a_curve_is_the_mean_of_its_pictures(finished: Path) -> None:
@@ -69,14 +71,16 @@ def test_a_curve_is_the_mean_of_its_pictures(finished: Path) -> None:
     for place, point in enumerate(curve.points):
         of = [picture.points[place] for picture in curve.pictures]
         assert point.rate_bpp == pytest.approx(np.mean([p.rate_bpp for p in of]))
-        assert point.psnr_db == pytest.approx(np.mean([p.psnr_db for p in of if p.psnr_db]))
+        for name in ("psnr_db", "ms_ssim", "psnr_y_db", "ssim"):
+            assert getattr(point, name) == pytest.approx(np.mean([getattr(p, name) for p in of]))
+        assert len({point.psnr_db, point.psnr_y_db, point.ssim, point.ms_ssim, None}) == 5
 
 
 def test_the_layout_is_that_of_compressai(finished: Path) -> None:
     content = json.loads((finished / "curves" / "webp.json").read_text())
     assert {"name", "description", "results"} <= content.keys()
     columns = content["results"]
-    assert {"bpp", "psnr-rgb", "ms-ssim-rgb"} == columns.keys()
+    assert {"bpp", "psnr-rgb", "ms-ssim-rgb", "psnr-y", "ssim-rgb"} == columns.keys()
     assert {len(values) for values in columns.values()} == {4}
     assert content["meta"]["average"] == "picture" and content["meta"]["anchor"] == "jpeg"
 
@@ -426,7 +430,7 @@ def test_mistakes_are_said_before_the_work(photos: Path, tmp_path: Path) -> None
         bench.run(Plan(("jpeg", "wepb"), anchor="jpeg"), [photos], tmp_path)
     with pytest.raises(PeerError, match="are one"):
         bench.run(Plan(("avif", "avif:speed=4"), anchor="avif"), [photos], tmp_path)
-    with pytest.raises(bench.NoPicturesError, match="empty"):
+    with pytest.raises(bench.NoPicturesError, match="no files, and folders inside"):
         bench.run(Plan(("jpeg",), anchor="jpeg"), [tmp_path], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

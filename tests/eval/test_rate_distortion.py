@@ -270,3 +270,11 @@ def test_another_file_is_refused(text: str, tmp_path: Path) -> None:
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(CurveError, match=r"curve\.json: .* layout"):
         read_curve(path)
+
+
+def test_a_binary_file_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"\x89PNG" + bytes(range(256)) * 100)
+    with pytest.raises(CurveError, match="is not JSON") as caught:
+        read_curve(path)
+    assert len(str(caught.value)) < 300

@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +47,7 @@ from corelic.training.trainer import (
     learning_rate_share,
 )
 from corelic.training.warm_start import start_from
+from tests.conftest import needs
 from tests.tiny import TINY, TINY_WEIGHTS, crops, untrained
 from tests.training.conftest import RECIPE, TinyTrainer
 
@@ -247,7 +250,39 @@ def test_a_run_ends_with_a_checkpoint_and_logs(
     (row,) = csv.DictReader((tmp_path / "log.csv").read_text().splitlines())
     assert int(row["step"]) == last.position.step
     assert float(row["loss"]) == last.loss
+    assert 0 <= float(row["waiting_share"]) < 1
     assert list(tiny_trainer(trainer.recipe).run()) == []  # resumed at its end
+
+
+def test_tensorboard_has_what_the_log_has(tiny_trainer: type[TinyTrainer], tmp_path: Path) -> None:
+    needs("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (last,) = logs.write_logs(tmp_path, tiny_trainer(SHORT).run())
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    for name in ("loss", "rate_bpp", "psnr_db", "steps_per_s", "waiting_share"):
+        (scalar,) = events.Scalars(name)
+        assert scalar.step == last.position.step
+        assert scalar.value == pytest.approx(getattr(last, name), rel=1e-5)
+
+
+def test_waiting_for_crops_is_measured(tiny_trainer: type[TinyTrainer]) -> None:
+    trainer = tiny_trainer(SHORT)
+
+    def slow() -> tuple[Tensor, Tensor]:
+        time.sleep(0.2)
+        return trainer.samples_of(0)
+
+    with ThreadPoolExecutor(1) as background:
+        ahead, _ = trainer.next_samples(background, background.submit(slow))
+        assert trainer.waited_s > 0.1  # the clock of some systems is coarse
+        waited_s = trainer.waited_s
+        ahead.result()
+        trainer.next_samples(background, ahead)
+    assert trainer.waited_s - waited_s < 0.1
+    (last,) = trainer.run()
+    assert 0 <= last.waiting_share < 1
 
 
 def test_both_stages_are_trained(tiny_trainer: type[TinyTrainer]) -> None:

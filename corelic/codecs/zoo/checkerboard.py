@@ -6,6 +6,8 @@ comparisons, in ELIC's size (arXiv:2203.10886): 192 channels, 320 latent channel
 beyond that in what all codecs share: one model for all rates, exact parsing.
 """
 
+from dataclasses import replace
+
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.context.checkerboard import CheckerboardSpec
 from corelic.codecs.registry import register
@@ -42,3 +44,6 @@ SMALL = register(
         weights_licence="Apache-2.0",
     )
 )
+
+# The same networks, trained further.
+SECOND_SMALL = register(replace(SMALL, generation=2))
