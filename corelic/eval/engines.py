@@ -131,6 +131,8 @@ class Ray:
             local = {} if self.address else {"num_cpus": self.count, "include_dashboard": False}
             ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
         remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(work)
+        says = ray.exceptions
+        lost = says.WorkerCrashedError, says.NodeDiedError, says.OutOfMemoryError
         unread: list[Done] = []
         queue = readable(tasks, read, unread)
         running: dict[Any, Task] = {}
@@ -143,7 +145,7 @@ class Ray:
             task = running.pop(first)
             try:
                 yield ray.get(first)
-            except ray.exceptions.WorkerCrashedError:
+            except lost:
                 yield Done(task, None, _died(task))
         yield from unread
 

@@ -152,7 +152,7 @@ class PhotoCache:
                 entries.append(Entry(name, cache.tell(), image.height, image.width))
                 cache.write(np.asarray(image).tobytes())
         if not entries:
-            raise PictureError(str(source), "there are no pictures in this folder")
+            raise PictureError(str(source), "there are no pictures in this folder itself")
         (folder / "cache.json").write_text(json.dumps([vars(entry) for entry in entries]))
 
     @property

@@ -36,7 +36,7 @@ def pictures_in(folder: Path) -> list[Picture]:
     """A folder's, colours in 8 bits; PictureError for one that is unreadable, or where is none."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise PictureError(str(folder), "there are no pictures in this folder")
+        raise PictureError(str(folder), "there are no pictures in this folder itself")
     return [Picture(read_picture(path).in_8_bits().pixels) for path in paths]
 
 
