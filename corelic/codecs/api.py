@@ -37,7 +37,8 @@ from corelic.media.reading import load_image
 
 BPP_MAX = 1e6  # beyond what any file has
 DATA = "the data"  # what errors call bytes without a name
-METADATA = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}  # of a Picture, as people say
+# Of a Picture beside its pixels, as people say.
+METADATA = {"alpha": "transparency", "icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
 
 
 Source = str | Path | bytes | bytearray | memoryview | Image.Image | Picture
@@ -190,15 +191,16 @@ def _for_peer(picture: Picture, peer: ClassicalCodec) -> Picture:
 
     PictureWarning where that loses something.
     """
-    there = {field: getattr(picture, field) for field in METADATA}
+    rounded = picture.in_8_bits()
+    values = {field: getattr(rounded, field) for field in METADATA}
+    there = {field: value for field, value in values.items() if value is not None and len(value)}
     kept = {field: value for field, value in there.items() if field in peer.metadata}
-    lost = ["transparency"] if picture.alpha is not None else []
-    lost += ["bits beyond 8"] if picture.bit_depth > 8 else []
-    lost += [METADATA[field] for field in there if there[field] and field not in kept]
+    lost = ["bits beyond 8"] if picture.bit_depth > 8 else []
+    lost += [METADATA[field] for field in there if field not in kept]
     if lost:
         message = f"{peer.facts.name} as it is used here loses {', '.join(lost)}"
         warnings.warn(message, PictureWarning, stacklevel=3)
-    return Picture(picture.in_8_bits().pixels, **kept)
+    return Picture(rounded.pixels, **kept)
 
 
 def decode(data: bytes, name: str = DATA, **how: Unpack[Decoding]) -> Image.Image:

@@ -50,7 +50,8 @@ class ClassicalCodec(ImageCodec):
     """A frozen dataclass.
 
     ranges    the fields that a user may set, by name
-    metadata  the fields of a Picture, beside its pixels, that files of this kind hold
+    metadata  the fields of a Picture, beside its pixels, that files of this kind hold: alpha and
+              what describes them
     """
 
     ranges: ClassVar[dict[str, range]] = {}
@@ -162,7 +163,7 @@ class Jpeg(PillowCodec):
 class WebP(PillowCodec):
     kind: ClassVar = "WEBP"
     decodes_as_it_opens: ClassVar = True
-    metadata: ClassVar = ("icc", "exif", "xmp")
+    metadata: ClassVar = ("alpha", "icc", "exif", "xmp")
     ranges: ClassVar = {"method": range(7)}
     method: int = 6
 
@@ -186,7 +187,7 @@ class WebP(PillowCodec):
 @dataclass(frozen=True)
 class Avif(PillowCodec):
     kind: ClassVar = "AVIF"
-    metadata: ClassVar = ("icc", "exif", "xmp")
+    metadata: ClassVar = ("alpha", "icc", "exif", "xmp")
     ranges: ClassVar = {"speed": range(11)}
     sampling: Literal["444", "420"] = "444"
     speed: int = 4
@@ -250,7 +251,7 @@ class Jpeg2000(PillowCodec):
 @dataclass(frozen=True)
 class JpegXl(PillowCodec):
     kind: ClassVar = "JXL"
-    metadata: ClassVar = ("exif", "xmp")  # its plug-in says sRGB of all that it writes
+    metadata: ClassVar = ("alpha", "exif", "xmp")  # its plug-in says sRGB of all that it writes
     ranges: ClassVar = {"effort": range(1, 10)}
     effort: int = 7
 

@@ -200,8 +200,25 @@ def test_all_that_is_lost_is_said_at_once(described: Picture) -> None:
     deep = described.pixels.astype(np.uint16) * 257
     alpha = np.full(deep.shape[:2], 300, np.uint16)
     _, said = encoded(replace(described, pixels=deep, alpha=alpha), "x265")
-    lost = "transparency, bits beyond 8, ICC profile, EXIF, XMP"
+    lost = "bits beyond 8, transparency, ICC profile, EXIF, XMP"
     assert said == f"x265 as it is used here loses {lost}"
+
+
+@pytest.mark.parametrize("name", ["webp", "avif", "avif-420", "avif-psnr", "jxl"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_transparency_is_kept_where_a_format_has_it(
+    name: str, grey: bool, picture: Picture
+) -> None:
+    opened(name)
+    height, width = picture.pixels.shape[:2]
+    alpha = np.linspace(0, 255, height * width).reshape(height, width).astype(np.uint8)
+    pixels = picture.pixels[:, :, 1] if grey else picture.pixels
+    data, said = encoded(Picture(pixels, alpha=alpha), name)
+    assert said == ""
+    for found in (corelic.decode_picture(data), corelic.decode_picture(data, codec=name)):
+        assert found.alpha is not None
+        assert np.abs(found.alpha.astype(int) - alpha).max() <= 4  # AVIF's has losses
+    assert len(encoded(Picture(pixels), name)[0]) < len(data)
 
 
 def test_metadata_that_a_format_refuses_can_be_left_out(described: Picture) -> None:
