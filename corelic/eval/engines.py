@@ -131,8 +131,8 @@ class Ray:
             local = {} if self.address else {"num_cpus": self.count, "include_dashboard": False}
             ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
         remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(work)
-        says = ray.exceptions
-        lost = says.WorkerCrashedError, says.NodeDiedError, says.OutOfMemoryError
+        errors = ray.exceptions
+        lost = errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError
         unread: list[Done] = []
         queue = readable(tasks, read, unread)
         running: dict[Any, Task] = {}

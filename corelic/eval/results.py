@@ -284,9 +284,9 @@ def slug(name: str) -> str:
 def _table(run: Run, rows: Rows) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    figures = ["file_bytes", "pixels", "bpp", "psnr_db", "psnr_y_db", "ssim", "ms_ssim"]
-    figures.append("ms_ssim_db")
-    writer.writerow(["codec", "picture", "quality", *figures, "averaged"])
+    rates = "file_bytes", "pixels", "bpp"
+    qualities = "psnr_db", "psnr_y_db", "ssim", "ms_ssim", "ms_ssim_db"
+    writer.writerow(["codec", "picture", "quality", *rates, *qualities, "averaged"])
     averaged, codecs = run.averaged, [facts.name for facts in run.codecs]
     for codec, of_codec in rows.items():
         for name, of_picture in of_codec.items():
