@@ -378,7 +378,7 @@ def device_of(name: str) -> torch.device:
 
 def quality_step_of(quality: float) -> int:
     """What a file holds: sixteenths; QualityError outside 0 … 100."""
-    if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAX:  # NaN is not there, either
+    if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAX:  # false for NaN, too
         raise QualityError(quality)
     return round(quality * QUALITY_STEPS)
 
