@@ -101,18 +101,7 @@ class CompressAi(ClassicalCodec):
     def network(self, level: int) -> Any:
         """PeerError where its weights cannot be had."""
         url = zoo().image.model_urls[self.model][self.metric][level]
-        file = Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
-        try:
-            return _network(self.model, url)
-        except OSError as error:
-            reason = f"its weights could not be had from {url} ({why(error)})"
-            remedy = f"where there is no network, put that file at {file}"
-            raise PeerError(self.name, f"{reason}; {remedy}") from error
-        except MemoryError:
-            raise
-        except Exception as error:  # of what a damaged file is taken for, even KeyError
-            reason = f"its weights are damaged ({error}); delete {file}, and they come again"
-            raise PeerError(self.name, reason) from error
+        return _network(self.name, self.model, url)
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         """A complete file; QualityError, or PeerError where there are no weights."""
@@ -161,14 +150,31 @@ class CompressAi(ClassicalCodec):
 
 
 @lru_cache(maxsize=8)  # a sweep over a folder takes all qualities in turn
-def _network(model: str, url: str) -> Any:
-    progress = sys.stderr is not None and sys.stderr.isatty()
-    found: Mapping[str, Any] = torch.hub.load_state_dict_from_url(
-        url, map_location="cpu", progress=progress, check_hash=True, weights_only=True
-    )
-    made = zoo().image.model_architectures[model].from_state_dict(zoo().load_state_dict(found))
+def _network(name: str, model: str, url: str) -> Any:
+    weights = zoo().load_state_dict(_weights(name, url))
+    made = zoo().image.model_architectures[model].from_state_dict(weights)
     made.eval().update()
     return made
+
+
+def _weights(name: str, url: str) -> Mapping[str, Any]:
+    """Downloaded, unless they are here; PeerError where they cannot be had, or are damaged."""
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
+    progress = sys.stderr is not None and sys.stderr.isatty()
+    try:
+        found: Mapping[str, Any] = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=progress, check_hash=True, weights_only=True
+        )
+    except OSError as error:
+        reason = f"its weights could not be had from {url} ({why(error)})"
+        remedy = f"where there is no network, put that file at {file}"
+        raise PeerError(name, f"{reason}; {remedy}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises even KeyError on damaged bytes; nothing else is in it
+        reason = f"its weights are damaged ({error}); delete {file}, and they come again"
+        raise PeerError(name, reason) from error
+    return found
 
 
 def zoo() -> Any:
