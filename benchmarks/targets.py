@@ -46,6 +46,7 @@ class Row:
     psnr_db: float
     quality: float
     trials: int
+    drafts: int
     analyses: int
     seconds: float
     plain_bytes: int
@@ -98,6 +99,7 @@ def measure(
         psnr_db=decoded_db(codec, picture, found.data),
         quality=quality,
         trials=found.trials,
+        drafts=found.drafts,
         analyses=found.analyses,
         seconds=middle - start,
         plain_bytes=len(plain),

@@ -121,6 +121,23 @@ class Passes:
             into[area] = self.codec.gained(y[area], quality)
         return into
 
+    def means_of(self, quantised: Quantised, quality: Tensor) -> Tensor:
+        """What the context said of each element, before any gain; in place of ŷ."""
+        means, symbols = quantised.latents.y_hat, quantised.symbols.unsqueeze(0)
+        for tile in self.plan.tiles["analysis"]:
+            area = at(tile.inner(self.cell_latents))
+            means[area] = means[area].sub_(symbols[area]).div_(self.codec.gains(quality))
+        return means
+
+    def draft(self, y: Tensor, means: Tensor, quality: Tensor) -> Tensor:
+        """ŷ as `quantise` would find it if the context said these means; both before any gain."""
+        y_hat = torch.empty_like(y)
+        for tile in self.plan.tiles["analysis"]:
+            area = at(tile.inner(self.cell_latents))
+            mean, latent = (self.codec.gained(each[area], quality) for each in (means, y))
+            y_hat[area] = mean.add_(latent.sub_(mean).add_(0.5).floor_())
+        return y_hat
+
     def squared_error(self, y_hat: Tensor, y: Tensor, quality: Tensor) -> float:
         """Of ŷ, summed, in the units of what `latents_of` found."""
         total = 0.0

@@ -6,7 +6,8 @@
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
 lines in their logarithms; what a file has beside its latents, alpha and EXIF and the like, is the
 same at every quality. Sizes are those of real files: coding takes a thirtieth of the time.
-PSNRs are those of the decoded picture, but for a last small step, which is not measured.
+PSNRs are those of the decoded picture, quantised once, then of drafts (`codecs.search`); a last
+small step is not measured, but for how much its latents differ from what a draft has told.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from corelic.codecs.chunks import chunks_of
 from corelic.codecs.files import FileCodec
@@ -26,7 +28,7 @@ from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import TargetError
 from corelic.media import Picture
 
-TRIALS = 8  # quantisations of the whole picture, at most
+TRIALS = 8  # quantisations of the whole picture, drafts among them, at most
 USUAL_TRIALS = 4  # from then on files are kept, in case that no trial is near enough
 LARGEST_BYTES = 2**62  # no file is as large
 HIGHEST_DB = 200.0  # no picture of 16 bits has as much
@@ -37,6 +39,8 @@ TOLERANCE_DB = 0.045
 # The last step need not be measured if it is this small: a slope told from one quantisation is
 # right to a seventh, a secant to a tenth, and 0.05 dB shall be some three times that.
 TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.12, 0.15
+LEAST_SYMBOLS = 5_000  # other than zero: with fewer, PSNRs jump by more than a slope tells
+SURPRISE_DB = 0.02  # of the last step's latents: such a file is measured after all
 # Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
 # RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
 # with a power of λ, a lesser one where the analysis stays what it was.
@@ -49,11 +53,15 @@ OWN_SLOPE, OWN_EXPONENT, OWN_DRIFT = -0.465, 1.165, -0.057
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that meets its target, and how often the picture was quantised for it."""
+    """A file that meets its target, and how often the picture was quantised for it.
+
+    drafts  how many of the trials went without the context
+    """
 
     data: bytes
     quality_step: int
     trials: int
+    drafts: int
     analyses: int
 
 
@@ -141,7 +149,7 @@ def encode_to_size(
             step = min(max(math.floor(towards(wanted, points, slope)), low), high)
         if fits is None:
             raise TargetError(target, f"the smallest file has {smallest:,}; ask for that, or more")
-        return Found(fits[1], fits[0], search.trials, search.analyses)
+        return Found(fits[1], fits[0], search.trials, search.drafts, search.analyses)
 
 
 def encode_to_psnr(
@@ -179,38 +187,57 @@ def encode_to_psnr(
         smooth = Sample.can_be_had(codec, picture)
         points: list[Point] = []
         low, high = 0, LAST_STEP
-        last = False  # whether the next quality is taken unmeasured
+        then: Literal["measured", "drafted", "trusted"] = "measured"
+        log_share = expected = 0.0
         nearest: Coded | None = None  # of what was measured, where the last one need not be
         nearest_db = math.inf
         while True:
-            analyses = search.analyses
-            quantised = search.quantise(step)
-            if search.analyses > analyses:  # what others gave bounds this one's no more
-                low, high = 0, LAST_STEP
-            if last:
-                nearest = None
-                break
-            value = math.log(search.error(quantised.latents.y_hat, step))
+            if then == "drafted":
+                y_hat = search.draft(step)
+            else:
+                analyses = search.analyses
+                quantised = search.quantise(step)
+                if search.analyses > analyses:  # what others gave bounds this one's no more
+                    low, high = 0, LAST_STEP
+                y_hat = quantised.latents.y_hat
+            of_quantising = math.log(search.quantisation_error(y_hat, step))
+            if then == "trusted":
+                off_db = _db(math.exp(log_share) * (of_quantising - expected))
+                if abs(off_db) <= SURPRISE_DB:
+                    nearest = None
+                    break
+            value = math.log(search.error(y_hat, step))
             points.append(Point(step, value, search.analyses))
-            of_quantising = math.log(search.quantisation_error(quantised.latents.y_hat, step))
-            slope = scale.slope(own_slope(of_quantising - value, scale.at(step)))
+            log_share = of_quantising - value
+            slope = scale.slope(own_slope(log_share, scale.at(step)))
             gap_db = _db(value - wanted)
-            if abs(gap_db) <= TOLERANCE_DB:
-                nearest = None
-                break
-            # Coding a small one takes no time either.
-            kept = search.trials > USUAL_TRIALS or not smooth
-            if kept and abs(gap_db) < nearest_db:
-                nearest, nearest_db = _coded(search, quantised, step), abs(gap_db)
-            low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
-            if low > high or search.trials == TRIALS:
-                break
-            del quantised
+            if then != "drafted":
+                if abs(gap_db) <= TOLERANCE_DB:
+                    nearest = None
+                    break
+                # Coding a small one takes no time either.
+                kept = search.trials > USUAL_TRIALS or not smooth
+                if kept and abs(gap_db) < nearest_db:
+                    nearest, nearest_db = _coded(search, quantised, step), abs(gap_db)
+                low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
+                if low > high or search.trials == TRIALS:
+                    break
+                some = int(quantised.symbols.count_nonzero()) >= LEAST_SYMBOLS
+                if smooth and some and not codec.effort:
+                    search.learn_means(quantised, step)
+                del quantised
+            del y_hat
             step = min(max(round(towards(wanted, points, slope)), low), high)
             # At an end, the target may be beyond it.
             inside = low < step < high and not search.is_stale(step)
             enough = TRUSTED_DB if _secant(points) is None else TRUSTED_WITH_SECANT_DB
-            last = inside and smooth and abs(gap_db) <= enough and not codec.effort
+            if not inside or search.means is None:
+                then = "measured"
+            elif abs(gap_db) <= enough:
+                then = "trusted"
+                expected = math.log(search.draft_quantisation_error(step))
+            else:
+                then = "drafted" if search.trials < USUAL_TRIALS else "measured"
         if step == LAST_STEP and points[-1].value > wanted:
             best_db = _db(LOG_PEAK - points[-1].value)
             if target_db - best_db > TOLERANCE_DB:
@@ -218,7 +245,7 @@ def encode_to_psnr(
                 raise TargetError(target, reason)
         coded = nearest or _coded(search, quantised, step)
         data = codec.file_of(picture, chunks_of(picture), coded.step, coded.crc32, coded.words)
-        return Found(data, coded.step, search.trials, search.analyses)
+        return Found(data, coded.step, search.trials, search.drafts, search.analyses)
 
 
 def _coded(search: Search, quantised: Quantised, step: int) -> Coded:

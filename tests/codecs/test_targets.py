@@ -158,13 +158,21 @@ def test_targets_beyond_any_file_are_the_best_file_and_the_least(codec: FileCode
 
 
 class Scripted:
-    """A search of which each quantisation is so many dB short of the target, wherever it goes."""
+    """A search of which each trial is so many dB short of the target, wherever it goes.
 
-    def __init__(self, short_db: list[float], target_db: float) -> None:
+    symbols      that are not zero
+    surprise_db  what latents of the last step have more of errors than their draft
+    """
+
+    def __init__(
+        self, short_db: list[float], target_db: float, symbols: int = 0, surprise_db: float = 0
+    ) -> None:
         self.short_db, self.target_db = short_db, target_db
+        self.symbols, self.surprise_db = torch.ones(symbols), surprise_db
         self.steps: list[int] = []
-        self.analyses = self.coded = 0
+        self.drafts = self.analyses = self.coded = 0
         self.passes, self.picture = self, LARGE
+        self.means: int | None = None
 
     @property
     def trials(self) -> int:
@@ -172,8 +180,24 @@ class Scripted:
 
     def quantise(self, step: int) -> SimpleNamespace:
         self.steps.append(step)
-        self.analyses += 1  # so that no quality bounds another
-        return SimpleNamespace(latents=SimpleNamespace(y_hat=None, crc32=0))
+        self.means = None
+        self.analyses += self.symbols.numel() == 0  # so that no quality bounds another
+        return SimpleNamespace(
+            latents=SimpleNamespace(y_hat=None, crc32=0), symbols=self.symbols, step=step
+        )
+
+    def learn_means(self, quantised: SimpleNamespace, step: int) -> None:
+        assert quantised.step == step
+        self.means = step
+
+    def draft(self, step: int) -> None:
+        assert self.means is not None
+        self.steps.append(step)
+        self.drafts += 1
+
+    def draft_quantisation_error(self, step: int) -> float:
+        assert self.means is not None
+        return 10.0 / 10 ** (self.surprise_db / 10)
 
     def quantisation_error(self, y_hat: None, step: int) -> float:
         return 10.0
@@ -195,8 +219,10 @@ def searched(
     monkeypatch: pytest.MonkeyPatch,
     short_db: list[float],
     picture: Picture = LARGE,
+    symbols: int = 0,
+    surprise_db: float = 0,
 ) -> tuple[Found, Scripted]:
-    script = Scripted(short_db, 30)
+    script = Scripted(short_db, 30, symbols, surprise_db)
     script.picture = picture
     monkeypatch.setattr(targets, "Search", lambda *options: script)
     monkeypatch.setattr(targets, "_first_step", lambda *options: 800)
@@ -227,8 +253,36 @@ def test_a_search_that_ends_soon_codes_once(
 ) -> None:
     found, script = searched(codec, monkeypatch, [2, -1, 0.02])
     assert (found.trials, script.coded) == (3, 1)
-    found, script = searched(codec, monkeypatch, [2, -1, 0.06, math.nan])  # a last step, unmeasured
-    assert (found.trials, script.coded) == (4, 1)
+
+
+def test_where_much_is_coded_drafts_are_measured(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the last step, which is small, is not."""
+    found, script = searched(codec, monkeypatch, [0.4, 0.06, math.nan], symbols=5000)
+    assert (found.trials, found.drafts, script.coded) == (3, 1, 1)
+    assert 800 < script.steps[1] < script.steps[2] == found.quality_step
+    found, script = searched(codec, monkeypatch, [0.1, math.nan], symbols=5000)
+    assert (found.trials, found.drafts, script.coded) == (2, 0, 1)
+    found, script = searched(codec, monkeypatch, [0.4, 0.06, 0.02], symbols=4999)
+    assert (found.trials, found.drafts, script.coded) == (3, 0, 1)
+
+
+def test_latents_that_no_draft_has_foretold_are_measured(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_db = [0.4, 0.06, -0.08, 0.02]
+    found, script = searched(codec, monkeypatch, short_db, symbols=5000, surprise_db=5)
+    assert (found.trials, found.drafts, script.coded) == (4, 1, 1)
+
+
+def test_trials_end_with_drafts_among_them(
+    codec: FileCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_db = [0.9, -0.5, 0.6, -0.7, 0.4, -0.5, 0.3, 0.2]
+    found, script = searched(codec, monkeypatch, short_db, symbols=5000)
+    assert (found.trials, found.drafts, len(script.steps)) == (TRIALS, 3, TRIALS)
+    assert found.quality_step == script.steps[-1]
 
 
 def test_small_pictures_are_measured_to_the_end(
@@ -238,6 +292,23 @@ def test_small_pictures_are_measured_to_the_end(
     found, script = searched(codec, monkeypatch, short_db, PICTURES["portrait"])
     assert found.trials == TRIALS
     assert found.quality_step == script.steps[2]
+
+
+@pytest.mark.parametrize("name", ["portrait", "grey cat"])
+def test_a_draft_decodes_to_what_quantising_would(name: str) -> None:
+    codec, picture = open_codec("swift", "cpu"), PICTURES[name]
+    search = Search(codec, picture, MEMORY_BYTES, silent)
+    with exact_arithmetic():
+        for step in (500, 900):
+            found = search.quantise(step)
+            there = found.latents.y_hat.clone()
+            search.learn_means(found, step)
+            assert search.draft(step).sub_(there).abs().max() < 1e-3  # its own means
+            drafted = [search.error(search.draft(step + far), step + far) for far in (-64, 64)]
+            for far, error in zip((-64, 64), drafted, strict=True):
+                quantised = search.error(search.quantise(step + far).latents.y_hat, step + far)
+                assert 10 * abs(math.log10(error / quantised)) < 0.1  # a step of 0.4 dB
+    assert (search.trials, search.drafts) == (12, 6)
 
 
 @pytest.mark.parametrize("name", ["portrait", "grey cat"])
