@@ -1,7 +1,8 @@
 """Encode to a size or to a PSNR: the quality is found, the file is an ordinary one.
 
-    busyness of the picture ─► first guess ─┬─► analysis ─► y ─┬─ quantise ─► size, or PSNR
-    for PSNRs, a sample of it, decoded ─────┘                  └─ quantise at a better guess ─► …
+    picture ─┬─ forecast of a quality ─┐
+             └─────────────────────────┴─► analysis ─► y ─┬─ quantise ─► size, or PSNR
+                                                          └─ again, at a better guess ─► …
 
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
 lines in their logarithms; what a file has beside its latents, alpha and EXIF and the like, is the
@@ -14,15 +15,17 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from corelic.codecs.chunks import chunks_of
 from corelic.codecs.files import FileCodec
+from corelic.codecs.forecast import Forecast
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import Progress, Quantised, silent
 from corelic.codecs.rate import QUALITY_STEPS
-from corelic.codecs.sample import LEAST_ACTIVITY, Sample, activity_of
 from corelic.codecs.search import LAST_STEP, Search
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import TargetError
@@ -39,14 +42,12 @@ TOLERANCE_DB = 0.045
 # The last step need not be measured if it is this small: a slope told from one quantisation is
 # right to a seventh, a secant to a tenth, and 0.05 dB shall be some three times that.
 TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.12, 0.15
-LEAST_SYMBOLS = 5_000  # other than zero: with fewer, PSNRs jump by more than a slope tells
+LEAST_SYMBOLS = 5_000  # other than zero: with fewer, each quality is measured
 SURPRISE_DB = 0.02  # of the last step's latents: such a file is measured after all
-# Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: at λ = LAMBDA a rate of
-# RATE_BPP times the activity, and a mean squared error in 8 bits of ERROR times its power; both go
-# with a power of λ, a lesser one where the analysis stays what it was.
-LAMBDA = 0.0155
-RATE_BPP, RATE_EXPONENT, RATE_SLOPE = 0.035, 0.54, 0.43
-ERROR, ERROR_ACTIVITY, ERROR_EXPONENT, ERROR_SLOPE = 2.0, 0.99, -0.51, -0.41
+# Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: rate and error go with such
+# powers of λ where the analysis stays what it was.
+RATE_SLOPE, ERROR_SLOPE = 0.43, -0.41
+LAMBDA = 0.0155  # in the middle
 # The lesser power, of one picture: what the error has of quantisation changes, the rest does not.
 OWN_SLOPE, OWN_EXPONENT, OWN_DRIFT = -0.465, 1.165, -0.057
 
@@ -105,8 +106,8 @@ def encode_to_size(
         chunks = chunks_of(picture)
         room_bytes = target_bytes - len(codec.file_of(picture, chunks, 0, 0, b""))
         wanted = math.log(max(AIM * room_bytes, LEAST_BYTES) * 8 / pixels)
-        usual = math.log(RATE_BPP * _activity(picture))
-        step = scale.step_for(wanted - usual, RATE_EXPONENT)
+        forecast = Forecast(picture.pixels)
+        step = scale.last_step(lambda at: forecast.log_rate_bpp(at) <= wanted)
         if codec.effort:  # each quantisation takes long; without, files are a few percent larger
             try:
                 step = encode_to_size(
@@ -182,9 +183,8 @@ def encode_to_psnr(
             except TargetError:
                 step = LAST_STEP
         else:
-            step = _first_step(search, scale, wanted)
-        # In a small one, a few symbols make more than a slope tells, and measuring takes no time.
-        smooth = Sample.can_be_had(codec, picture)
+            forecast = Forecast(picture.pixels)
+            step = scale.last_step(lambda at: forecast.log_error(at) >= wanted)
         points: list[Point] = []
         low, high = 0, LAST_STEP
         then: Literal["measured", "drafted", "trusted"] = "measured"
@@ -215,15 +215,15 @@ def encode_to_psnr(
                 if abs(gap_db) <= TOLERANCE_DB:
                     nearest = None
                     break
-                # Coding a small one takes no time either.
+                # Where little is coded, a few symbols make more than a slope tells.
+                smooth = int(quantised.symbols.count_nonzero()) >= LEAST_SYMBOLS
                 kept = search.trials > USUAL_TRIALS or not smooth
                 if kept and abs(gap_db) < nearest_db:
                     nearest, nearest_db = _coded(search, quantised, step), abs(gap_db)
                 low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
                 if low > high or search.trials == TRIALS:
                     break
-                some = int(quantised.symbols.count_nonzero()) >= LEAST_SYMBOLS
-                if smooth and some and not codec.effort:
+                if smooth and not codec.effort:
                     search.learn_means(quantised, step)
                 del quantised
             del y_hat
@@ -261,21 +261,6 @@ def own_slope(log_share: float, log_lambda: float) -> float:
     return _plausible(OWN_SLOPE * math.exp(nats), ERROR_SLOPE)
 
 
-def _first_step(search: Search, scale: Scale, wanted: float) -> int:
-    """Where an error may be found: by how busy the picture is, then by a sample of it."""
-    codec, picture = search.codec, search.picture
-    activity = _activity(picture)
-    usual = math.log(ERROR) + ERROR_ACTIVITY * math.log(activity)
-    step = scale.step_for(wanted - usual, ERROR_EXPONENT)
-    if not Sample.can_be_had(codec, picture):
-        return step
-    sample = Sample(codec, picture)
-    # What the sample has of busyness more than its share, it has of errors.
-    more = ERROR_ACTIVITY * math.log(sample.activity / activity)
-    lacks = wanted + more - math.log(sample.error(step))
-    return _bounded(step + lacks / scale.slope(ERROR_EXPONENT))
-
-
 class Scale:
     """Between λ and the quality steps of a codec."""
 
@@ -292,10 +277,10 @@ class Scale:
         """log λ."""
         return math.log(self.lambda_min) + step * self.nats_per_step
 
-    def step_for(self, nats: float, exponent: float) -> int:
-        """Where something is so much above what it is at LAMBDA."""
-        at_usual = math.log(LAMBDA / self.lambda_min) / self.nats_per_step
-        return _bounded(at_usual + nats / self.slope(exponent))
+    def last_step(self, is_below: Callable[[float], bool]) -> int:
+        """The last one of which this is true, of its log λ; the first one if it is of none."""
+        beyond = bisect(range(LAST_STEP + 1), False, key=lambda step: not is_below(self.at(step)))
+        return max(beyond - 1, 0)
 
 
 def towards(wanted: float, points: list[Point], slope: float) -> float:
@@ -319,14 +304,5 @@ def _plausible(slope: float, usual: float) -> float:
     return slope if 0.2 < slope / usual < 4 else usual
 
 
-def _activity(picture: Picture) -> float:
-    """Of a blank picture, too, a logarithm is taken."""
-    return max(activity_of(picture.pixels), LEAST_ACTIVITY)
-
-
 def _db(nats: float) -> float:
     return nats * 10 / math.log(10)
-
-
-def _bounded(step: float) -> int:
-    return min(max(round(step), 0), LAST_STEP)

@@ -33,7 +33,7 @@ PICTURES = {
     "cup": Picture(data.coffee()[100:329, 200:500]),
     "grey cat": Picture(data.chelsea()[50:250, 100:301, 1]),
 }
-LARGE = Picture(data.astronaut())  # so that a step tells what the next one gives
+LARGE = Picture(data.astronaut())
 every_picture = pytest.mark.parametrize("picture", PICTURES.values(), ids=list(PICTURES))
 
 
@@ -218,15 +218,13 @@ def searched(
     codec: FileCodec,
     monkeypatch: pytest.MonkeyPatch,
     short_db: list[float],
-    picture: Picture = LARGE,
     symbols: int = 0,
     surprise_db: float = 0,
 ) -> tuple[Found, Scripted]:
     script = Scripted(short_db, 30, symbols, surprise_db)
-    script.picture = picture
     monkeypatch.setattr(targets, "Search", lambda *options: script)
-    monkeypatch.setattr(targets, "_first_step", lambda *options: 800)
-    return encode_to_psnr(codec, picture, 30), script
+    monkeypatch.setattr(targets.Scale, "last_step", lambda *options: 800)
+    return encode_to_psnr(codec, LARGE, 30), script
 
 
 def test_where_trials_run_out_the_nearest_that_was_measured_counts(
@@ -251,8 +249,8 @@ def test_the_last_trial_is_judged_by_itself(
 def test_a_search_that_ends_soon_codes_once(
     codec: FileCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, script = searched(codec, monkeypatch, [2, -1, 0.02])
-    assert (found.trials, script.coded) == (3, 1)
+    found, script = searched(codec, monkeypatch, [2, -1, 0.02, math.nan], symbols=5000)
+    assert (found.trials, found.drafts, script.coded) == (4, 2, 1)
 
 
 def test_where_much_is_coded_drafts_are_measured(
@@ -265,7 +263,7 @@ def test_where_much_is_coded_drafts_are_measured(
     found, script = searched(codec, monkeypatch, [0.1, math.nan], symbols=5000)
     assert (found.trials, found.drafts, script.coded) == (2, 0, 1)
     found, script = searched(codec, monkeypatch, [0.4, 0.06, 0.02], symbols=4999)
-    assert (found.trials, found.drafts, script.coded) == (3, 0, 1)
+    assert (found.trials, found.drafts) == (3, 0)
 
 
 def test_latents_that_no_draft_has_foretold_are_measured(
@@ -285,11 +283,11 @@ def test_trials_end_with_drafts_among_them(
     assert found.quality_step == script.steps[-1]
 
 
-def test_small_pictures_are_measured_to_the_end(
+def test_where_little_is_coded_each_quality_is_measured(
     codec: FileCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short_db = [2, -1, 0.06, 0.09, -0.07, 0.08, 0.1, -0.1]
-    found, script = searched(codec, monkeypatch, short_db, PICTURES["portrait"])
+    found, script = searched(codec, monkeypatch, short_db)
     assert found.trials == TRIALS
     assert found.quality_step == script.steps[2]
 
