@@ -10,8 +10,9 @@ it makes no files.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from corelic.codecs.context.base import ContextModel
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.entropy.grid import GridTable
 
@@ -31,13 +32,23 @@ def float_twin(codec: LearnedImageCodec) -> LearnedImageCodec:
     return twin.requires_grad_(False)
 
 
+def float_context(codec: LearnedImageCodec) -> ContextModel:
+    """The context alone, as `float_twin` has it."""
+    # On "meta" they would cost nothing but the import of what torch needs for that, half a second.
+    with torch.random.fork_rng(devices=[]):
+        twin = codec.spec.context.build()
+    twin.load_state_dict(parameters_of(codec.context, twin))
+    twin.to(next(codec.parameters()).device).eval()
+    return twin.requires_grad_(False)
+
+
 def copy_weights(source: LearnedImageCodec, target: LearnedImageCodec) -> None:
     """Into a codec in float; RuntimeError where `source` is of another architecture."""
     target.load_state_dict(parameters_of(source, target))
 
 
-def parameters_of(source: LearnedImageCodec, target: LearnedImageCodec) -> dict[str, Tensor]:
-    """Those of `source` for `target`, a codec in float, as its state in float32.
+def parameters_of(source: nn.Module, target: nn.Module) -> dict[str, Tensor]:
+    """Those of `source` for `target`, the same in float, as its state in float32.
 
     RuntimeError where `target` has no place for one; it may have more.
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corelic.allocator import give_back
-from corelic.codecs.context.base import GaussianParameters
+from corelic.codecs.context.base import ContextModel, GaussianParameters, on_latent_grid
 from corelic.codecs.elements import StepElements
 from corelic.codecs.learned import HYPER_STRIDE, Latents, LearnedImageCodec
 from corelic.codecs.memory import Network, Plan
@@ -153,22 +153,31 @@ class Passes:
         z_hat = (z + 0.5).floor().double()
         return Start(z_hat, node, self._hyper_features(z_hat, node), [])
 
-    def quantise(self, y: Tensor, start: Start, *, again: bool = False) -> Quantised:
+    def quantise(
+        self,
+        y: Tensor,
+        start: Start,
+        *,
+        again: bool = False,
+        context: ContextModel | None = None,
+    ) -> Quantised:
         """y (1, M, h, w) with its gain; becomes ŷ in place.
 
-        again  whether `start` is to serve again, for a gain that is hardly another: the first step
-               looks at nothing else
+        again    whether `start` is to serve again, for a gain that is hardly another: the first
+                 step looks at nothing else
+        context  in float32 in place of the exact one; what it gives is for no file
         """
+        assert not (again and context), "what is kept is exact"
         symbols = torch.empty(y.shape[1:], dtype=torch.int16, device=self.device)
         indexes = torch.empty(y.shape[1:], dtype=torch.uint8, device=self.device)
-        known = list(start.first)
+        known = [] if context else list(start.first)
         for step in range(self.codec.context.steps):
             for number, tile in enumerate(self._tiles("context")):
                 area = tile.inner(self.cell_latents)
                 if step == 0 and known:
                     found = known[number]
                 else:
-                    found = self._parameters(step, tile, start.hyper, y)
+                    found = self._parameters(step, tile, start.hyper, y, context)
                 if step == 0 and again and not known:
                     start.first.append([each.narrow() for each in found])
                 for part, coded in zip(self.steps.parts(step), found, strict=True):
@@ -176,7 +185,7 @@ class Passes:
                     part.put(y[0], area, symbol + coded.mean)
                     part.put(symbols, area, symbol)
                     part.put(indexes, area, coded.scale_index)
-            self._refine(step, start.hyper, y)
+            self._refine(step, start.hyper, y, context)
         return Quantised(Latents(start.z_hat, y), start.node, symbols, indexes)
 
     def words_of(self, quantised: Quantised) -> bytes:
@@ -242,27 +251,36 @@ class Passes:
         return hyper
 
     def _parameters(
-        self, step: int, tile: Tile, hyper: Tensor, y: Tensor
+        self,
+        step: int,
+        tile: Tile,
+        hyper: Tensor,
+        y: Tensor,
+        in_float: ContextModel | None = None,
     ) -> list[GaussianParameters]:
         """As coded, of a step's elements in a tile, part by part."""
-        seen, area = self._seen(tile, hyper, y), tile.crop(self.cell_latents)
-        if self.codec.context.lattices(step) is None:
-            dense = [self.codec.context.parameters_for(step, *seen)]
+        context = in_float or self.codec.context
+        seen, area = self._seen(tile, hyper, y, context), tile.crop(self.cell_latents)
+        if context.lattices(step) is None:
+            dense = [context.parameters_for(step, *seen)]
         else:
-            dense = self.codec.context.lattice_parameters(step, *seen)
+            dense = context.lattice_parameters(step, *seen)
         coded = []
         for part, found in zip(self.steps.parts(step), dense, strict=True):
             index, mean = (part.within(each[0], area) for each in (found.scale_index, found.mean))
             coded.append(GaussianParameters(index, mean).on_grid())
         return coded
 
-    def _refine(self, step: int, hyper: Tensor, y: Tensor) -> None:
+    def _refine(
+        self, step: int, hyper: Tensor, y: Tensor, in_float: ContextModel | None = None
+    ) -> None:
         """ŷ of a step, in place, once all of it is there."""
-        if not self.codec.context.refines:
+        context = in_float or self.codec.context
+        if not context.refines:
             return
         parts, found = self.steps.parts(step), []
         for tile in self._tiles("context"):
-            dense = self.codec.refined(step, *self._seen(tile, hyper, y))[0]
+            dense = on_latent_grid(context.refine(step, *self._seen(tile, hyper, y, context)))[0]
             area = tile.crop(self.cell_latents)
             found.append([part.of(dense, area).to(y.dtype) for part in parts])
         # Only now: a tile's surroundings must not be refined before it.
@@ -271,11 +289,14 @@ class Passes:
             for part, refined in zip(parts, values, strict=True):
                 part.put(y[0], area, refined)
 
-    def _seen(self, tile: Tile, hyper: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _seen(
+        self, tile: Tile, hyper: Tensor, y: Tensor, context: ContextModel
+    ) -> tuple[Tensor, Tensor]:
         """Hyper features and latents around a tile, as the context takes them."""
         window = at(tile.window(self.cell_latents))
-        features = hyper[window].double().mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
-        return features, y[window].double()
+        dtype = next(context.parameters()).dtype
+        features = hyper[window].to(dtype).mul_(1.0 / self.codec.hyper_synthesis.leave.scale)
+        return features, y[window].to(dtype)
 
     def _hyper_rows(self, node: Tensor) -> NDArray[np.uint16]:
         """Table of each hyper-latent, flattened: one per rate node and channel."""

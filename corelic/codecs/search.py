@@ -7,11 +7,12 @@ those of a few units more or less are made by another gain. So it runs once for 
 again only where that proves bad. Hyper-latents, and with them the first step of the context, serve
 again for a quality that is nearer still, but where they are sought for each quality.
 
-To measure what a quality decodes to, the context need not run at all: the means that it gave at one
-quality, under the gain of another, make a draft of ŷ in a hundredth of the time.
+To measure what a quality decodes to, the context need not be exact, nor run again each time: the
+means that it gave at one quality, in float32, make drafts of ŷ under the gains of others.
 
-    quantised ─► means, without their gain ─┐
-                            y, gain there ──┴─► draft of ŷ ─ synthesis ─► error
+    y, gain of one ─ context in float32 ─┬─► a draft of ŷ ─ synthesis ─► error
+                                         └─► means, without their gain ─┐
+                                                    y, gain of another ─┴─► another draft ─ …
 
 At up to eight units of quality from there, PSNRs of drafts are right to 0.02 dB (docs/log.md).
 """
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from corelic.codecs.context.base import ContextModel
 from corelic.codecs.files import FileCodec, colour_of
 from corelic.codecs.passes import Passes, Progress, Quantised, Start
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
@@ -58,6 +60,7 @@ class Search:
         self.means: Tensor | None = None
         self.analysed_at = self.started_at = 0
         self.trials = self.drafts = self.analyses = 0
+        self.symbols = 0  # of the last quantisation, other than zero
 
     def analyse(self, step: int) -> Tensor:
         """Latents (1, M, h, w) before any gain, such as serve at this quality."""
@@ -77,7 +80,35 @@ class Search:
         return abs(step - self.analysed_at) > (STALE_STEPS if step > 0 else 0)
 
     def quantise(self, step: int) -> Quantised:
+        """What a file may say."""
         self.means = None  # they would take room
+        return self._quantised(step)
+
+    def draft(self, step: int) -> Tensor:
+        """ŷ (1, M, h, w) as `quantise` would find it, nearly: to be measured, not coded."""
+        self.analyse(step)
+        self.drafts += 1
+        if self.means is None:
+            quantised = self._quantised(step, self.codec.float_context)
+            self.means = self.passes.means_of(quantised, self._quality(step))
+            del quantised  # before a draft is made
+        else:
+            self.trials += 1
+        return self._from_means(self.means, step)
+
+    def can_foretell(self, step: int) -> bool:
+        """Whether there are means for this quality."""
+        return self.means is not None and not self.is_stale(step)
+
+    def draft_quantisation_error(self, step: int) -> float:
+        """What `quantisation_error` is of a draft."""
+        assert self.means is not None
+        return self.quantisation_error(self._from_means(self.means, step), step)
+
+    def _from_means(self, means: Tensor, step: int) -> Tensor:
+        return self.passes.draft(self.analyse(step), means, self._quality(step))
+
+    def _quantised(self, step: int, context: ContextModel | None = None) -> Quantised:
         latents, passes, quality = self.analyse(step), self.passes, self._quality(step)
         near = not self.windows and abs(step - self.started_at) <= (NEAR_STEPS if step > 0 else 0)
         if self.start is not None and not (near and self.start.node.equal(nearest_node(quality))):
@@ -90,26 +121,10 @@ class Search:
             z = self.codec.settled(passes, self.picture, y, quality, self.windows)
             self.start = passes.start(z, quality)
             self.started_at = step
-        return passes.quantise(y, self.start, again=not self.windows)
-
-    def learn_means(self, quantised: Quantised, step: int) -> None:
-        """Those of drafts from now on; takes ŷ away from `quantised`, of this quality."""
-        self.means = self.passes.means_of(quantised, self._quality(step))
-
-    def draft(self, step: int) -> Tensor:
-        """ŷ (1, M, h, w) as `quantise` would find it, nearly: to be measured, not coded."""
-        self.trials += 1
-        self.drafts += 1
-        return self._draft(step)
-
-    def draft_quantisation_error(self, step: int) -> float:
-        """What `quantisation_error` is of a draft."""
-        return self.quantisation_error(self._draft(step), step)
-
-    def _draft(self, step: int) -> Tensor:
-        latents = self.analyse(step)
-        assert self.means is not None
-        return self.passes.draft(latents, self.means, self._quality(step))
+        again = context is None and not self.windows
+        found = passes.quantise(y, self.start, again=again, context=context)
+        self.symbols = int(found.symbols.count_nonzero())
+        return found
 
     def error(self, y_hat: Tensor, step: int) -> float:
         """Mean squared error over all samples, in units of 8 bits."""

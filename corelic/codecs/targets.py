@@ -43,6 +43,7 @@ TOLERANCE_DB = 0.045
 # right to a seventh, a secant to a tenth, and 0.05 dB shall be some three times that.
 TRUSTED_DB, TRUSTED_WITH_SECANT_DB = 0.12, 0.15
 LEAST_SYMBOLS = 5_000  # other than zero: with fewer, each quality is measured
+LEAST_BITS = 6 * LEAST_SYMBOLS  # that they take
 SURPRISE_DB = 0.02  # of the last step's latents: such a file is measured after all
 # Of `swift` on held-out photographs, fitted by benchmarks/slopes.py: rate and error go with such
 # powers of λ where the analysis stays what it was.
@@ -51,12 +52,15 @@ LAMBDA = 0.0155  # in the middle
 # The lesser power, of one picture: what the error has of quantisation changes, the rest does not.
 OWN_SLOPE, OWN_EXPONENT, OWN_DRIFT = -0.465, 1.165, -0.057
 
+# Of a quality: quantised and decoded, decoded as a draft, or quantised alone.
+Next = Literal["measured", "drafted", "trusted"]
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A file that meets its target, and how often the picture was quantised for it.
 
-    drafts  how many of the trials went without the context
+    drafts  how many of the trials went without the exact context
     """
 
     data: bytes
@@ -171,6 +175,7 @@ def encode_to_psnr(
         picture = search.picture
         wanted = LOG_PEAK - min(target_db, HIGHEST_DB) * math.log(10) / 10
         scale = Scale(codec)
+        then: Next = "measured"
         if codec.effort:  # as for sizes; and it has some 0.1 dB less
             try:
                 step = encode_to_psnr(
@@ -185,21 +190,23 @@ def encode_to_psnr(
         else:
             forecast = Forecast(picture.pixels)
             step = scale.last_step(lambda at: forecast.log_error(at) >= wanted)
+            rate_bpp = math.exp(forecast.log_rate_bpp(scale.at(step)))
+            enough = rate_bpp * picture.width_px * picture.height_px >= LEAST_BITS
+            then = "drafted" if enough and 0 < step < LAST_STEP else "measured"
         points: list[Point] = []
         low, high = 0, LAST_STEP
-        then: Literal["measured", "drafted", "trusted"] = "measured"
         log_share = expected = 0.0
         nearest: Coded | None = None  # of what was measured, where the last one need not be
         nearest_db = math.inf
         while True:
+            analyses = search.analyses
             if then == "drafted":
                 y_hat = search.draft(step)
             else:
-                analyses = search.analyses
                 quantised = search.quantise(step)
-                if search.analyses > analyses:  # what others gave bounds this one's no more
-                    low, high = 0, LAST_STEP
                 y_hat = quantised.latents.y_hat
+            if search.analyses > analyses:  # what others gave bounds this one's no more
+                low, high = 0, LAST_STEP
             of_quantising = math.log(search.quantisation_error(y_hat, step))
             if then == "trusted":
                 off_db = _db(math.exp(log_share) * (of_quantising - expected))
@@ -211,33 +218,29 @@ def encode_to_psnr(
             log_share = of_quantising - value
             slope = scale.slope(own_slope(log_share, scale.at(step)))
             gap_db = _db(value - wanted)
+            # Where little is coded, a few symbols make more than a slope tells.
+            smooth = search.symbols >= LEAST_SYMBOLS
             if then != "drafted":
                 if abs(gap_db) <= TOLERANCE_DB:
                     nearest = None
                     break
-                # Where little is coded, a few symbols make more than a slope tells.
-                smooth = int(quantised.symbols.count_nonzero()) >= LEAST_SYMBOLS
                 kept = search.trials > USUAL_TRIALS or not smooth
                 if kept and abs(gap_db) < nearest_db:
                     nearest, nearest_db = _coded(search, quantised, step), abs(gap_db)
                 low, high = (step + 1, high) if gap_db > 0 else (low, step - 1)
                 if low > high or search.trials == TRIALS:
                     break
-                if smooth and not codec.effort:
-                    search.learn_means(quantised, step)
                 del quantised
             del y_hat
             step = min(max(round(towards(wanted, points, slope)), low), high)
             # At an end, the target may be beyond it.
-            inside = low < step < high and not search.is_stale(step)
-            enough = TRUSTED_DB if _secant(points) is None else TRUSTED_WITH_SECANT_DB
-            if not inside or search.means is None:
-                then = "measured"
-            elif abs(gap_db) <= enough:
+            drafts = then == "drafted" and smooth and low < step < high
+            trusted = TRUSTED_DB if _secant(points) is None else TRUSTED_WITH_SECANT_DB
+            if drafts and abs(gap_db) <= trusted and search.can_foretell(step):
                 then = "trusted"
                 expected = math.log(search.draft_quantisation_error(step))
             else:
-                then = "drafted" if search.trials < USUAL_TRIALS else "measured"
+                then = "drafted" if drafts and search.trials < USUAL_TRIALS else "measured"
         if step == LAST_STEP and points[-1].value > wanted:
             best_db = _db(LOG_PEAK - points[-1].value)
             if target_db - best_db > TOLERANCE_DB:
