@@ -28,7 +28,12 @@ from corelic.eval.results import Cost, Plan, Results, Run
 
 ROOT = Path(__file__).parents[1]
 CODECS = ("swift", "jpeg", "jpeg-420", "webp", "avif", "avif-420", "avif-psnr", "jpeg2000", "jxl")
-CODECS += ("x265", "vvenc:preset=1", "libaom")  # VVenC fast: medium takes four times as long
+CODECS += (
+    "x265",
+    "vvenc:preset=1",
+    "libaom",
+    "svt-av1",
+)  # VVenC fast: medium takes four times as long
 ANCHOR = "kodak/cai-vtm"
 COMMON_DB = 28.5, 40.0  # where most curves are
 REFERENCE = "jpeg"  # of times

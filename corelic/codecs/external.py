@@ -1,4 +1,4 @@
-"""Intra coding of video standards behind `ImageCodec`: HEVC (x265), VVC (VVenC), AV1 (libaom).
+"""Intra frames of video standards as `ImageCodec`: HEVC, VVC, AV1 (x265, VVenC, libaom, SVT-AV1).
 
     Picture ─► planes, 10 bits ─► x265 in PyAV, in this process ────────► .hevc
                                └► ffmpeg of imageio-ffmpeg, a subprocess ─► .vvc, .obu
@@ -270,6 +270,34 @@ class Aom(Ffmpeg):
     def options(self, quantiser: int) -> list[str]:
         still = ["-usage", "allintra", "-still-picture", "1", "-tune", "psnr", "-aq-mode", "0"]
         return ["-c:v", "libaom-av1", *still, "-cpu-used", str(self.speed), "-crf", str(quantiser)]
+
+
+@dataclass(frozen=True)
+class SvtAv1(Ffmpeg):
+    halved_chroma: ClassVar = True  # all that SVT-AV1 does
+    steps: ClassVar = 63
+    demuxer: ClassVar = "obu"
+    ranges: ClassVar = {"preset": range(14)}
+    preset: int = 4
+
+    @property
+    def facts(self) -> CodecFacts:
+        return CodecFacts(
+            name=self.named("svt-av1", preset=4),
+            title=f"AV1 intra (SVT-AV1 preset {self.preset})",
+            suffix=".obu",
+            colour=f"{BT709}, 4:2:0",
+            scale="QP 63 … 0",
+            version=_ffmpeg_version(),
+            qualities=SWEEP,
+            in_process=False,
+        )
+
+    def options(self, quantiser: int) -> list[str]:
+        # tune 1 is PSNR; without aq-mode=0, QP is a CRF.
+        parameters = f"rc=0:aq-mode=0:qp={quantiser}:tune=1:avif=1:lp={THREADS}"
+        preset = ["-preset", str(self.preset), "-svtav1-params", parameters]
+        return ["-c:v", "libsvtav1", *preset]
 
 
 def _limit(max_pixels: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from corelic.codecs import compressai_zoo
 from corelic.codecs.classical import Avif, ClassicalCodec, Jpeg, Jpeg2000, JpegXl, WebP
-from corelic.codecs.external import X265, Aom, Vvenc
+from corelic.codecs.external import X265, Aom, SvtAv1, Vvenc
 from corelic.errors import PeerError
 
 PEERS: dict[str, ClassicalCodec] = {
@@ -21,6 +21,7 @@ PEERS: dict[str, ClassicalCodec] = {
     "x265": X265(),
     "vvenc": Vvenc(),
     "libaom": Aom(),
+    "svt-av1": SvtAv1(),
     **compressai_zoo.PEERS,
 }
 

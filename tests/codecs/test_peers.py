@@ -381,7 +381,9 @@ def test_an_unknown_name_gets_a_hint_of_either_kind() -> None:
     assert api.open_image_codec("swift", "cpu").facts.suffix == ".clc"
 
 
-@pytest.mark.parametrize("name", ["libaom:speed=8", "vvenc:preset=0", "x265:preset=0"])
+@pytest.mark.parametrize(
+    "name", ["libaom:speed=8", "svt-av1:preset=13", "vvenc:preset=0", "x265:preset=0"]
+)
 def test_a_decoder_makes_no_frame_beyond_the_limit(
     name: str, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
