@@ -109,7 +109,7 @@ def encode(
                     or else one of the targets:
     target_bpp      bits of the file per pixel, at most
     target_bytes    of the file, at most
-    target_psnr_db  of what the file decodes to, as near as can be
+    target_psnr_db  of what the file decodes to, as near as can be; with a classical codec, at least
     device          "auto", "cpu" or "cuda"; the file does not depend on it beyond rounding in
                     analysis
     strip           leave out ICC profile, EXIF and XMP; the orientation is applied all the same

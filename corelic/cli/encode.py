@@ -26,7 +26,7 @@ class Encoded:
     source: str
     output: str
     codec: str
-    quality: float  # as the file holds it
+    quality: float | None  # as the file holds it; None where a classical codec met a target
     width_px: int
     height_px: int
     source_bytes: int
@@ -99,7 +99,7 @@ def encode(
       corelic encode photo.jpg --strip
       corelic encode photo.jpg --target-size 40KB
       corelic encode photo.png --codec swift:effort=4
-      corelic encode photo.png --codec avif:speed=2
+      corelic encode photo.png --codec avif:speed=2 --target-size 40KB
       corelic encode holiday/*.jpg -o encoded/
       corelic encode -r holiday -o encoded --jobs 4
       corelic encode -r holiday -o small --codec avif --skip-existing
@@ -217,5 +217,9 @@ def encode_one(job: Job, **options: Unpack[EncodeOptions]) -> Encoded:
     )
 
 
-def quality_of(options: EncodeOptions) -> float:
+def quality_of(options: EncodeOptions) -> float | None:
+    """Of a classical codec, whose files do not tell it."""
+    aims = options["target_bpp"], options["target_bytes"], options["target_psnr_db"]
+    if aims != (None, None, None):
+        return None
     return DEFAULT_QUALITY if options["quality"] is None else options["quality"]

@@ -12,7 +12,7 @@ from typing import TypedDict, Unpack
 import torch
 from PIL import Image
 
-from corelic.codecs import peers, store
+from corelic.codecs import classical_targets, peers, store
 from corelic.codecs.annealing import split_effort
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.classical import ClassicalCodec
@@ -130,18 +130,23 @@ def encode(
     )
     if strip:
         picture = picture.stripped()
-    if isinstance(opened, ClassicalCodec):
-        if (target_bpp, target_bytes, target_psnr_db) != (None, None, None):
-            raise TargetError("that target", f"{codec} has none; give it a quality")
-        quality = DEFAULT_QUALITY if quality is None else quality
-        return opened.encode(_for_peer(picture, opened), quality)
-    limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=progress or silent)
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
             raise TargetError(f"{target_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
         pixels = picture.width_px * picture.height_px
         # No file has no bytes: of what is too small for any, the search says how small they get.
         target_bytes = max(floor(min(target_bpp, BPP_MAX) * pixels / 8), 1)
+    watched = progress or silent
+    if isinstance(opened, ClassicalCodec):
+        picture = _for_peer(picture, opened)
+        if target_bytes is not None:
+            return classical_targets.encode_to_size(opened, picture, target_bytes, progress=watched)
+        if target_psnr_db is not None:
+            return classical_targets.encode_to_psnr(
+                opened, picture, target_psnr_db, max_pixels=max_pixels, progress=watched
+            )
+        return opened.encode(picture, DEFAULT_QUALITY if quality is None else quality)
+    limits = Limits(max_pixels=max_pixels, memory_bytes=memory_bytes, progress=watched)
     if target_bytes is not None:
         return encode_to_size(opened, picture, target_bytes, **limits).data
     if target_psnr_db is not None:

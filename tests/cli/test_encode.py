@@ -255,6 +255,16 @@ def test_a_target_rate_and_psnr(corelic: Program, photo: Image.Image) -> None:
     assert 10 * np.log10(255**2 / (error**2).mean()) == pytest.approx(32, abs=0.05)
 
 
+def test_a_target_of_a_classical_codec(corelic: Program) -> None:
+    ran = corelic("encode", "photo.png", "--codec", "webp", "--target-size", "6KB", "--json")
+    (found,) = json.loads(ran.stdout)
+    assert 0.9 * 6000 <= found["file_bytes"] == Path("photo.webp").stat().st_size <= 6000
+    assert found["quality"] is None  # a file does not tell
+    ran = corelic("encode", "photo.png", "--codec", "webp", "--target-psnr", "90", "--overwrite")
+    assert ran.exit_code == 1
+    assert "90 dB: this codec reaches " in ran.stderr and ran.stderr.count("\n") == 1
+
+
 def test_a_size_no_file_can_have_is_one_sentence(corelic: Program) -> None:
     ran = corelic("encode", "photo.png", "--target-size", "300")
     assert ran.exit_code == 1
