@@ -273,7 +273,8 @@ class FileCodec(ImageCodec):
     ) -> Iterator[tuple[Area, Samples]]:
         """A picture of height and width `size`, tile by tile: where, and its pixels."""
         for (rows, columns), x_hat in passes.pictures_of(y_hat, quality):
-            if not bool(x_hat.isfinite().all()):
+            # A sum is not finite if one of its terms is not, and takes a tenth of the time.
+            if not bool(x_hat.sum().isfinite()):
                 raise PayloadError("its latents are beyond what any picture gives")
             height, width = size[0] - rows.start, size[1] - columns.start
             yield (rows, columns), to_pixels(x_hat[:, :height, :width], colour, bit_depth)
@@ -391,8 +392,8 @@ def to_pixels(x_hat: Tensor, colour: Colour, bit_depth: int = 8) -> Samples:
     """(3, H, W) float -> 8 or 16 bits, as in a Picture; grey is the mean of the three planes."""
     if colour is Colour.GREY:
         x_hat = x_hat.mean(dim=0, keepdim=True)
-    steps = (x_hat.clamp(0, 1) * (2**bit_depth - 1) + 0.5).floor()
-    # torch has no 16 bits without a sign.
+    steps = x_hat.clamp(0, 1).mul_(2**bit_depth - 1).add_(0.5)
+    # Whole numbers are made by cutting off. torch has no 16 bits without a sign.
     array = steps.to(torch.int32 if bit_depth == 16 else torch.uint8).permute(1, 2, 0).cpu().numpy()
     pixels: Samples = array.astype(np.uint16 if bit_depth == 16 else np.uint8, copy=False)
     return pixels[:, :, 0] if colour is Colour.GREY else pixels

@@ -96,7 +96,7 @@ class GridBlock(Sums):
         weight = self.expand.weight.flatten(1) * (scales / self.expand.snap.scale)
         bias = self.expand.bias[:, None] * scales + 0.5
         bias[gates:] += half
-        both = torch.addmm(bias, weight, of_expand).floor_()
+        both = torch.mm(weight, of_expand).add_(bias).floor_()
         value, gate = both[:gates], both[gates:]
         value.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         table = self.sigmoid.table * (self.project.snap.scale / self.value.scale)
@@ -161,7 +161,8 @@ def rescaled(values: Tensor, scale: float, other: float) -> Tensor:
 def product(layer: GridConv2d, values: Tensor, scale: float) -> Tensor:
     """(C, n) in units of a 1×1 layer's snap -> its result (O, n) times a scale."""
     weight = layer.weight.flatten(1) * (scale / layer.snap.scale)
-    return torch.addmm(layer.bias[:, None] * scale, weight, values)
+    # Of whole numbers, sums in any order are the same; `addmm` would begin with a copy of the bias.
+    return torch.mm(weight, values).add_(layer.bias[:, None] * scale)
 
 
 def added(
