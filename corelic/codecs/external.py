@@ -186,6 +186,18 @@ class Ffmpeg(VideoIntra):
     def options(self, quantiser: int) -> list[str]:
         """What makes its encoder code one intra picture at this quantiser."""
 
+    def facts_of(self, name: str, title: str, *, scale: str) -> CodecFacts:
+        return CodecFacts(
+            name=name,
+            title=title,
+            suffix=f".{self.demuxer}",
+            colour=f"{BT709}, {'4:2:0' if self.halved_chroma else '4:4:4'}",
+            scale=scale,
+            version=_ffmpeg_version(),
+            qualities=SWEEP,
+            in_process=False,
+        )
+
     def encode(self, picture: Picture, quality: float) -> bytes:
         quantiser = self.quantiser(quality)
         samples = b"".join(plane.astype("<u2").tobytes() for plane in self.planes(picture))
@@ -224,16 +236,11 @@ class Vvenc(Ffmpeg):
 
     @property
     def facts(self) -> CodecFacts:
-        return CodecFacts(
-            name=self.named("vvenc", preset=2),
-            title=f"VVC intra (VVenC {VVENC_PRESETS[self.preset]})",
-            suffix=".vvc",
-            colour=f"{BT709}, 4:2:0",
-            scale="QP 63 … 0",
-            version=_ffmpeg_version(),
-            qualities=SWEEP,
-            in_process=False,
+        name, title = (
+            self.named("vvenc", preset=2),
+            f"VVC intra (VVenC {VVENC_PRESETS[self.preset]})",
         )
+        return self.facts_of(name, title, scale="QP 63 … 0")
 
     def options(self, quantiser: int) -> list[str]:
         preset = ["-preset", str(self.preset), "-qp", str(quantiser), "-qpa", "0"]
@@ -256,16 +263,8 @@ class Aom(Ffmpeg):
 
     @property
     def facts(self) -> CodecFacts:
-        return CodecFacts(
-            name=self.named("libaom", speed=4),
-            title=f"AV1 intra (libaom speed {self.speed})",
-            suffix=".obu",
-            colour=f"{BT709}, 4:4:4",
-            scale="cq-level 63 … 0",
-            version=_ffmpeg_version(),
-            qualities=SWEEP,
-            in_process=False,
-        )
+        name, title = self.named("libaom", speed=4), f"AV1 intra (libaom speed {self.speed})"
+        return self.facts_of(name, title, scale="cq-level 63 … 0")
 
     def options(self, quantiser: int) -> list[str]:
         still = ["-usage", "allintra", "-still-picture", "1", "-tune", "psnr", "-aq-mode", "0"]
@@ -282,16 +281,8 @@ class SvtAv1(Ffmpeg):
 
     @property
     def facts(self) -> CodecFacts:
-        return CodecFacts(
-            name=self.named("svt-av1", preset=4),
-            title=f"AV1 intra (SVT-AV1 preset {self.preset})",
-            suffix=".obu",
-            colour=f"{BT709}, 4:2:0",
-            scale="QP 63 … 0",
-            version=_ffmpeg_version(),
-            qualities=SWEEP,
-            in_process=False,
-        )
+        name, title = self.named("svt-av1", preset=4), f"AV1 intra (SVT-AV1 preset {self.preset})"
+        return self.facts_of(name, title, scale="QP 63 … 0")
 
     def options(self, quantiser: int) -> list[str]:
         # tune 1 is PSNR; without aq-mode=0, QP is a CRF.

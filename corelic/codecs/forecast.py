@@ -65,22 +65,25 @@ class Forecast:
 
     def log_error(self, log_lambda: float) -> float:
         """Of the mean squared error, in units of 8 bits."""
-        return self._log(ERROR, log_lambda)
+        return self._told_by(ERROR, log_lambda)
 
     def log_rate_bpp(self, log_lambda: float) -> float:
-        return self._log(RATE, log_lambda)
+        return self._told_by(RATE, log_lambda)
 
     def features(self, law: Law, log_lambda: float) -> tuple[float, float, float, float, float]:
         """What the weights are of."""
         theta = math.exp(law.level - law.fall * log_lambda)
         left = float(np.minimum(self.squares, theta).mean())
         coded = float(np.log2(1 + self.squares / theta).mean())
-        logs = (math.log(max(value, LEAST)) for value in (left, coded, self.activity))
-        return (1.0, log_lambda, *logs)  # type: ignore[return-value]  # of five
+        return 1.0, log_lambda, _log(left), _log(coded), _log(self.activity)
 
-    def _log(self, law: Law, log_lambda: float) -> float:
+    def _told_by(self, law: Law, log_lambda: float) -> float:
         features = self.features(law, log_lambda)
         return sum(weight * x for weight, x in zip(law.weights, features, strict=True))
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, LEAST))
 
 
 def _blocks_of(pixels: Samples) -> NDArray[np.float32]:

@@ -7,8 +7,8 @@
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
 lines in their logarithms; what a file has beside its latents, alpha and EXIF and the like, is the
 same at every quality. Sizes are those of real files: coding takes a thirtieth of the time.
-PSNRs are those of the decoded picture, quantised once, then of drafts (`codecs.search`); a last
-small step is not measured, but for how much its latents differ from what a draft has told.
+PSNRs are those of drafts, decoded (`codecs.search`); of the last small step, which is quantised
+exactly, no more is measured than how much its latents differ from what a draft has told.
 """
 
 from __future__ import annotations
