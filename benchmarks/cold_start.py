@@ -46,9 +46,8 @@ data = Path(sys.argv[1]).read_bytes()
 from corelic.codecs import files, store
 from corelic.entropy import container
 header = container.read_header(data)
-codec = files.FileCodec(
-    store.by_fingerprint(header.codec, header.fingerprint), files.device_of("cpu")
-)
+name = f"{header.codec}-{header.generation}"
+codec = files.FileCodec(store.by_fingerprint(name, header.fingerprint), files.device_of("cpu"))
 clock.append(perf_counter())
 picture = codec.decode(data)
 clock.append(perf_counter())

@@ -176,8 +176,11 @@ def by_name(name: str) -> Weights:
 
 
 def by_fingerprint(codec: str, fingerprint: bytes) -> Weights:
-    """The weights that a file names: shipped, or in a folder of CORELIC_MODELS."""
-    for path in _candidates():
+    """The weights that a file names: shipped, or in a folder of CORELIC_MODELS.
+
+    codec  full name, as `swift-7`: where to look first, since a look is a hash of megabytes
+    """
+    for path in _candidates(codec):
         with suppress(OSError):  # one file that cannot be read does not hide the others
             if _fingerprint_of(path) == fingerprint:
                 return from_file(path)
@@ -214,8 +217,8 @@ def _cached(path: Path, modified_ns: int, size_bytes: int) -> Weights:
     return unpack(path.read_bytes(), str(path))
 
 
-def _candidates() -> Iterator[Path]:
-    for spec in list_specs():
+def _candidates(codec: str) -> Iterator[Path]:
+    for spec in sorted(list_specs(), key=lambda spec: spec.full_name != codec):
         path = shipped(spec)
         if path is not None:
             yield path

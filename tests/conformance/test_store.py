@@ -276,6 +276,20 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(
         store.by_fingerprint("tiny-1", b"\0\0\0\0")
 
 
+def test_a_file_s_own_codec_is_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    swift = store.by_name("swift")
+    looked_at: list[str] = []
+    fingerprint_of = store._fingerprint_of
+
+    def watched(path: Path) -> bytes:
+        looked_at.append(path.name)
+        return fingerprint_of(path)
+
+    monkeypatch.setattr(store, "_fingerprint_of", watched)
+    store.by_fingerprint(swift.codec.spec.full_name, swift.fingerprint)
+    assert looked_at == [swift.codec.spec.weights]
+
+
 @pytest.mark.parametrize("name", ["no such file.safetensors", "."])
 def test_a_path_without_weights_is_bad_weights(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
