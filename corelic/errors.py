@@ -27,6 +27,7 @@
     ├── OutputError (OSError)                   a result that cannot be written
     ├── MissingPartError (ImportError)          an optional package that is not installed
     ├── PeerError (RuntimeError)                a classical codec that failed
+    ├── PluginError (ImportError)               a part of another package that cannot be used
     ├── CodecOptionError (ValueError)           a parameter that a learned codec does not have
     ├── RecipeError (ValueError)                a training recipe that makes no sense
     ├── TrainingError (RuntimeError)            a training run that cannot go on
@@ -34,6 +35,7 @@
     └── WorkerError (RuntimeError)              a worker process that ended without an answer
 
     PictureWarning (UserWarning)                a picture that was changed to be encoded
+    PluginWarning (UserWarning)                 another package whose codecs cannot be had
 
 Beside what raises them: JobsFailedError (`jobs`), CurveError, ResultsError, NoPicturesError
 (`eval`), AttackError (`attacks`).
@@ -391,6 +393,19 @@ class CodecOptionError(CorelicError, ValueError):
         self.codec, self.reason = codec, reason
 
 
+class PluginError(CorelicError, ImportError):
+    """A transform, context or codec of another package; `part` says which."""
+
+    def __init__(self, part: str, reason: str) -> None:
+        super().__init__(part, reason)
+        self.part, self.reason = part, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.part} cannot be used: {self.reason}; repair or uninstall the package it is in"
+        )
+
+
 class RecipeError(CorelicError, ValueError):
     """A training recipe that makes no sense; `reason` names the key and what it may be."""
 
@@ -434,3 +449,7 @@ class WorkerError(CorelicError, RuntimeError):
 
 class PictureWarning(UserWarning):
     """A picture had to be changed to be encoded, beyond what the codec itself does to it."""
+
+
+class PluginWarning(UserWarning):
+    """Another package's codecs cannot be had; all others can."""

@@ -35,7 +35,7 @@ from corelic.cli import (
     train,
 )
 from corelic.console import show_error, show_warning
-from corelic.errors import CorelicError, PictureWarning
+from corelic.errors import CorelicError, PictureWarning, PluginWarning
 
 GARBAGE_LOOKED_FOR = (
     50_000  # every so many new objects; Python's 700 suit programs with few imports
@@ -99,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not debug:
         warnings.simplefilter("ignore")  # of libraries, about what the user cannot change
     warnings.simplefilter("always", PictureWarning)
+    warnings.simplefilter("once", PluginWarning)  # other packages are asked time and again
     warnings.showwarning = _show_warning
     # So that a temporary file is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -1,7 +1,8 @@
 """Specs as JSON: how a weights file says what it is the weights of.
 
 A transform or context spec is named after its file: `transforms/depthwise.py` holds
-`DepthwiseSpec`. So the folder is the list, and a new family needs no edit here.
+`DepthwiseSpec`. So the folder is the list, and a new family needs no edit here. Those of other
+packages go by the names of their entry points (`corelic.codecs.plugins`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import typing
 from dataclasses import asdict, fields
 from typing import Any
 
-from corelic.codecs import context, transforms
+from corelic.codecs import context, plugins, transforms
 from corelic.codecs.base import CodecSpec
-from corelic.errors import BadWeightsError
+from corelic.errors import BadWeightsError, PluginError
 
 PARTS = {"transform": transforms, "context": context}
+GROUPS: dict[str, plugins.Group] = {
+    "transform": "corelic.transforms",
+    "context": "corelic.contexts",
+}
 SIZE_MAX = 4096  # of any number in a part's spec: a weights file must not size our allocations
 COUNT_MAX = 64  # of any number in a list: blocks per stage
 
@@ -27,8 +32,7 @@ def to_json(spec: CodecSpec) -> str:
     """One line, keys sorted: equal specs give equal text."""
     plain = asdict(spec)
     for part in PARTS:
-        module = type(getattr(spec, part)).__module__
-        plain[part]["kind"] = module.rsplit(".", 1)[1]
+        plain[part]["kind"] = _kind(part, type(getattr(spec, part)))
     return json.dumps(plain, sort_keys=True)
 
 
@@ -36,8 +40,8 @@ def from_json(text: str, source: str) -> CodecSpec:
     """The spec in `text`; BadWeightsError, naming `source`, for anything else."""
     try:
         plain = json.loads(text)
-        for part, folder in PARTS.items():
-            plain[part] = _build(_known_class(folder, plain[part].pop("kind")), plain[part])
+        for part in PARTS:
+            plain[part] = _build(_known_class(part, plain[part].pop("kind")), plain[part])
         spec: CodecSpec = _build(CodecSpec, plain)
         return spec
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -45,20 +49,42 @@ def from_json(text: str, source: str) -> CodecSpec:
 
 
 def kinds(part: str) -> dict[str, type[Any]]:
-    """The spec classes of a part, `transform` or `context`, by kind."""
+    """The spec classes of a part, `transform` or `context`, by kind; ours and others'."""
+    theirs = {name: plugins.load(point) for name, point in plugins.points(GROUPS[part]).items()}
     folder = PARTS[part]
-    names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
-    found = {name: _spec_class(folder, name) for name in names}
-    return {name: spec_class for name, spec_class in found.items() if spec_class is not None}
+    found = {name: _spec_class(folder, name) for name in _modules(folder)}
+    ours = {name: spec_class for name, spec_class in found.items() if spec_class is not None}
+    return {**theirs, **ours}
 
 
-def _known_class(folder: types.ModuleType, kind: object) -> type[Any]:
-    names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+def _kind(part: str, spec_class: type[Any]) -> str:
+    """By which a file names a class; PluginError for one that it could not name."""
+    package, _, module = spec_class.__module__.rpartition(".")
+    if package == PARTS[part].__name__:
+        return module
+    for name, point in plugins.points(GROUPS[part]).items():
+        if plugins.load(point) is spec_class and name not in _modules(PARTS[part]):
+            return name
+    raise PluginError(
+        f"{spec_class.__module__}.{spec_class.__qualname__}",
+        f"a file can name it only by an entry point of its own in {GROUPS[part]}",
+    )
+
+
+def _known_class(part: str, kind: object) -> type[Any]:
     # Never import what a file names without looking it up.
-    spec_class = _spec_class(folder, str(kind)) if kind in names else None
+    if kind in _modules(PARTS[part]):
+        spec_class = _spec_class(PARTS[part], str(kind))
+    else:
+        point = plugins.points(GROUPS[part]).get(str(kind))
+        spec_class = None if point is None else plugins.load(point)
     if spec_class is None:
         raise ValueError(f"unknown kind {kind!r}")
     return spec_class
+
+
+def _modules(folder: types.ModuleType) -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(folder.__path__)]
 
 
 def _spec_class(folder: types.ModuleType, kind: str) -> type[Any] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +28,7 @@ from corelic.codecs import spec_json
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import GAIN_UNIT, NODES
-from corelic.codecs.registry import find_spec, list_specs
+from corelic.codecs.registry import find_spec, folder_of, list_own_specs, list_specs
 from corelic.entropy import grid
 from corelic.entropy.coder import FrequencyTables
 from corelic.entropy.distributions import SCALES, gaussian_tables
@@ -151,8 +151,9 @@ def read_card(data: bytes, source: str) -> dict[str, Any]:
 
 
 def shipped(spec: CodecSpec) -> Path | None:
-    """The published weights of a named codec, if this package holds them."""
-    path = Path(str(resources.files("corelic.codecs"))) / "weights" / spec.weights
+    """The published weights of a named codec, if this package, or the codec's own, holds them."""
+    folder = folder_of(spec) or Path(str(resources.files("corelic.codecs"))) / "weights"
+    path = folder / spec.weights
     return path if path.is_file() else None
 
 
@@ -218,13 +219,19 @@ def _cached(path: Path, modified_ns: int, size_bytes: int) -> Weights:
 
 
 def _candidates(codec: str) -> Iterator[Path]:
-    for spec in sorted(list_specs(), key=lambda spec: spec.full_name != codec):
-        path = shipped(spec)
-        if path is not None:
-            yield path
+    own = list_own_specs()
+    yield from _shipped(sorted(own, key=lambda spec: spec.full_name != codec))
+    yield from _shipped(spec for spec in list_specs() if spec not in own)
     for folder in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep):
         if folder:
             yield from sorted(Path(folder).glob("*.safetensors"))
+
+
+def _shipped(specs: Iterable[CodecSpec]) -> Iterator[Path]:
+    for spec in specs:
+        path = shipped(spec)
+        if path is not None:
+            yield path
 
 
 def _read(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, str]]:
