@@ -57,4 +57,5 @@ def in_words(device: torch.device, processes: int = 1) -> str:
         name = torch.cuda.get_device_name(device)
         return name if processes == 1 else f"{processes} × {name}"
     threads = torch.get_num_threads()
-    return f"{threads} CPU threads" if processes == 1 else f"{processes} × {threads} CPU threads"
+    each = "1 CPU thread" if threads == 1 else f"{threads} CPU threads"
+    return each if processes == 1 else f"{processes} × {each}"
