@@ -42,7 +42,7 @@ def table() -> str:
         "| codec | parameters | of them context | kMAC/pixel to encode | to decode | published |",
         "|---|---|---|---|---|---|",
     ]
-    newest = {spec.name: spec for spec in registry.list_specs()}  # generations ascend
+    newest = {spec.name: spec for spec in registry.list_own_specs()}  # generations ascend
     for spec in newest.values():
         cost = codec_cost(spec)
         lines.append(
@@ -98,7 +98,7 @@ def main() -> int:
         return 0
     picture = read_picture(given.round_trip)
     names = given.codecs.split(",") if given.codecs else None
-    for spec in registry.list_specs():
+    for spec in registry.list_own_specs():
         if spec.name in names if names else store.shipped(spec) is None:
             print(round_trip(spec, picture), flush=True)
     return 0

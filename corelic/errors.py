@@ -394,16 +394,14 @@ class CodecOptionError(CorelicError, ValueError):
 
 
 class PluginError(CorelicError, ImportError):
-    """A transform, context or codec of another package; `part` says which."""
+    """A transform, context or codec of another package; `part` says which, `reason` what to do."""
 
     def __init__(self, part: str, reason: str) -> None:
         super().__init__(part, reason)
         self.part, self.reason = part, reason
 
     def __str__(self) -> str:
-        return (
-            f"{self.part} cannot be used: {self.reason}; repair or uninstall the package it is in"
-        )
+        return f"{self.part} cannot be used: {self.reason}"
 
 
 class RecipeError(CorelicError, ValueError):

@@ -23,7 +23,7 @@ EXAMPLES = [
     errors.ForeignFileError("AVIF", "its header is cut"),
     errors.UnknownCodecError("swft", ("checkerboard", "swift")),
     errors.MissingWeightsError("swift", b"\x1a\x2b\x3c\x4d"),
-    errors.PluginError("'klt' (corelic.transforms of theirs)", "no module"),
+    errors.PluginError("'klt' (corelic.transforms of theirs)", "no module; install it"),
     errors.UntrainedCodecError("s2lic-1", "recipes/s2lic.yaml", ("swift-1",)),
     errors.BadWeightsError("swift-1.safetensors", "a tensor is missing"),
     errors.PictureError("photo.png", "has several frames"),

@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not debug:
         warnings.simplefilter("ignore")  # of libraries, about what the user cannot change
     warnings.simplefilter("always", PictureWarning)
-    warnings.simplefilter("once", PluginWarning)  # other packages are asked time and again
+    warnings.simplefilter("default", PluginWarning)  # once: other packages are asked repeatedly
     warnings.showwarning = _show_warning
     # So that a temporary file is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -20,7 +20,8 @@ from corelic.codecs.files import FileCodec, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.limits import DEFAULT_QUALITY, check_size
 from corelic.codecs.passes import Progress, silent
-from corelic.codecs.registry import list_specs
+from corelic.codecs.plugins import REPAIR
+from corelic.codecs.registry import list_added_specs, list_own_specs
 from corelic.codecs.targets import encode_to_psnr, encode_to_size
 from corelic.codecs.within import open_within, picture_within, read_within
 from corelic.disk import read_file
@@ -29,6 +30,8 @@ from corelic.errors import (
     NotACorelicFileError,
     PictureError,
     PictureWarning,
+    PluginError,
+    PluginWarning,
     TargetError,
     UnknownCodecError,
 )
@@ -278,12 +281,20 @@ def _decoded(
 
 
 def list_codecs() -> tuple[CodecInfo, ...]:
-    found = []
-    for spec in list_specs():
-        with torch.device("meta"):  # shapes alone are enough to count
-            parameters = LearnedImageCodec(spec).parameter_count
-        path = store.shipped(spec)
-        card = {} if path is None else store.read_card(path.read_bytes(), path.name)
-        steps = card.get("position", {}).get("step")
-        found.append(CodecInfo(spec, parameters, None if path is None else path.name, steps))
+    found = [_about(spec) for spec in list_own_specs()]
+    for spec in list_added_specs():
+        try:
+            found.append(_about(spec))
+        except Exception as error:  # whatever another package's networks may raise
+            problem = PluginError(spec.full_name, f"{error}; {REPAIR}")
+            warnings.warn(str(problem), PluginWarning, stacklevel=2)
     return tuple(found)
+
+
+def _about(spec: CodecSpec) -> CodecInfo:
+    with torch.device("meta"):  # shapes alone are enough to count
+        parameters = LearnedImageCodec(spec).parameter_count
+    path = store.shipped(spec)
+    card = {} if path is None else store.read_card(path.read_bytes(), path.name)
+    steps = card.get("position", {}).get("step")
+    return CodecInfo(spec, parameters, None if path is None else path.name, steps)

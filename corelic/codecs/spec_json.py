@@ -44,17 +44,17 @@ def from_json(text: str, source: str) -> CodecSpec:
             plain[part] = _build(_known_class(part, plain[part].pop("kind")), plain[part])
         spec: CodecSpec = _build(CodecSpec, plain)
         return spec
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except PluginError:
+        raise
+    except Exception as error:  # of JSON that lies, or of another package's class
         raise BadWeightsError(source, f"its spec cannot be read ({error})") from error
 
 
 def kinds(part: str) -> dict[str, type[Any]]:
     """The spec classes of a part, `transform` or `context`, by kind; ours and others'."""
-    theirs = {name: plugins.load(point) for name, point in plugins.points(GROUPS[part]).items()}
-    folder = PARTS[part]
-    found = {name: _spec_class(folder, name) for name in _modules(folder)}
+    found = {name: _own_class(part, name) for name in _modules(part)}
     ours = {name: spec_class for name, spec_class in found.items() if spec_class is not None}
-    return {**theirs, **ours}
+    return {**{point.name: theirs for point, theirs in plugins.loaded(GROUPS[part])}, **ours}
 
 
 def _kind(part: str, spec_class: type[Any]) -> str:
@@ -62,29 +62,33 @@ def _kind(part: str, spec_class: type[Any]) -> str:
     package, _, module = spec_class.__module__.rpartition(".")
     if package == PARTS[part].__name__:
         return module
-    for name, point in plugins.points(GROUPS[part]).items():
-        if plugins.load(point) is spec_class and name not in _modules(PARTS[part]):
-            return name
-    raise PluginError(
-        f"{spec_class.__module__}.{spec_class.__qualname__}",
-        f"a file can name it only by an entry point of its own in {GROUPS[part]}",
+    place = f"{spec_class.__module__}:{spec_class.__qualname__}"
+    for point in plugins.points(GROUPS[part]):
+        if point.value == place and _own_class(part, point.name) is None:
+            return point.name
+    reason = (
+        f"no file could name it; give it a name of its own among the entry points {GROUPS[part]}"
     )
+    raise PluginError(place, reason)
 
 
 def _known_class(part: str, kind: object) -> type[Any]:
-    # Never import what a file names without looking it up.
-    if kind in _modules(PARTS[part]):
-        spec_class = _spec_class(PARTS[part], str(kind))
-    else:
-        point = plugins.points(GROUPS[part]).get(str(kind))
+    spec_class = _own_class(part, str(kind))
+    if spec_class is None:
+        point = plugins.find(GROUPS[part], str(kind))
         spec_class = None if point is None else plugins.load(point)
     if spec_class is None:
         raise ValueError(f"unknown kind {kind!r}")
     return spec_class
 
 
-def _modules(folder: types.ModuleType) -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(folder.__path__)]
+def _own_class(part: str, kind: str) -> type[Any] | None:
+    # Never import what a file names without looking it up.
+    return _spec_class(PARTS[part], kind) if kind in _modules(part) else None
+
+
+def _modules(part: str) -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(PARTS[part].__path__)]
 
 
 def _spec_class(folder: types.ModuleType, kind: str) -> type[Any] | None:
@@ -122,5 +126,5 @@ def _fits(value: object, hint: Any) -> bool:
         return kinds == choices and all(0 <= number <= COUNT_MAX for number in value)
     if isinstance(value, int) and not 0 <= value <= SIZE_MAX:
         return False
-    # A part, built before: its class was chosen from our own folder.
+    # A part, built before: its class was looked up.
     return getattr(hint, "_is_protocol", False) or type(value) is hint

@@ -28,7 +28,13 @@ from corelic.codecs import spec_json
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import GAIN_UNIT, NODES
-from corelic.codecs.registry import find_spec, folder_of, list_own_specs, list_specs
+from corelic.codecs.registry import (
+    find_spec,
+    folder_of,
+    list_added_specs,
+    list_own_specs,
+    list_specs,
+)
 from corelic.entropy import grid
 from corelic.entropy.coder import FrequencyTables
 from corelic.entropy.distributions import SCALES, gaussian_tables
@@ -162,17 +168,20 @@ def by_name(name: str) -> Weights:
 
     UntrainedCodecError for a codec whose weights do not ship.
     """
+    path = Path(name)
+    if path.suffix == ".safetensors":  # no codec has a dot in its name
+        return from_file(path)
     try:
         spec = find_spec(name)
     except UnknownCodecError:
-        path = Path(name)
-        if path.suffix == ".safetensors" or os.path.isfile(path):  # which never raises
+        if os.path.isfile(path):  # which never raises
             return from_file(path)
         raise
     found = shipped(spec)
     if found is None:
         trained = tuple(each.full_name for each in list_specs() if shipped(each) is not None)
-        raise UntrainedCodecError(spec.full_name, f"recipes/{spec.name}.yaml", trained)
+        recipe = f"recipes/{spec.name}.yaml" if spec in list_own_specs() else "RECIPE"
+        raise UntrainedCodecError(spec.full_name, recipe, trained)
     return from_file(found)
 
 
@@ -219,12 +228,11 @@ def _cached(path: Path, modified_ns: int, size_bytes: int) -> Weights:
 
 
 def _candidates(codec: str) -> Iterator[Path]:
-    own = list_own_specs()
-    yield from _shipped(sorted(own, key=lambda spec: spec.full_name != codec))
-    yield from _shipped(spec for spec in list_specs() if spec not in own)
+    yield from _shipped(sorted(list_own_specs(), key=lambda spec: spec.full_name != codec))
     for folder in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep):
         if folder:
             yield from sorted(Path(folder).glob("*.safetensors"))
+    yield from _shipped(list_added_specs())
 
 
 def _shipped(specs: Iterable[CodecSpec]) -> Iterator[Path]:
@@ -255,6 +263,9 @@ def _check(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
     """Raises ValueError unless these are the tensors that `pack` makes of such a codec."""
     layers = dict(_parsing_layers(codec))
     state = codec.state_dict()
+    lost = [name for name, _ in codec.named_buffers() if name not in state]
+    if lost:
+        raise ValueError(f"{lost[0]} is a buffer that no file keeps (persistent=False)")
     if state.keys() != tensors.keys():
         raise ValueError(f"{min(state.keys() ^ tensors.keys())} is missing, or belongs to no layer")
     for name, place in state.items():

@@ -1,7 +1,6 @@
 """What another package adds; it is the one that docs/plugins.md tells how to write."""
 
 import importlib
-import importlib.metadata
 import re
 import subprocess
 import sys
@@ -11,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import corelic
 from corelic.codecs import plugins, registry, spec_json, store
@@ -24,6 +25,8 @@ POINTS = """
 [corelic.transforms]
 klt = theirs.klt:KltSpec
 depthwise = theirs.klt:KltSpec
+[corelic.contexts]
+ours_again = corelic.codecs.context.quarters:QuartersSpec
 [corelic.codecs]
 theirs = theirs.zoo
 """
@@ -31,18 +34,18 @@ ZOO = """
 from dataclasses import replace
 from pathlib import Path
 
-from corelic.codecs.registry import find_spec, register
+from corelic.codecs.registry import add
 from tests import tiny
 from theirs.klt import KltSpec
 
 SPEC = replace(tiny.TINY, name="klt", transform=KltSpec(16))
-register(SPEC, Path(__file__).parent / "weights")
+add(SPEC, Path(__file__).parent / "weights")
 """
 
 
 @dataclass(frozen=True)
 class Installed:
-    """The folder of a package that is installed, until the test ends."""
+    """A folder of packages, installed until the test ends; `theirs` is in it."""
 
     site: Path
 
@@ -52,6 +55,23 @@ class Installed:
 
     def spec(self) -> CodecSpec:
         return registry.find_spec("klt")
+
+    def zoo(self, *lines: str) -> None:
+        """What importing `theirs.zoo` does."""
+        (self.folder / "zoo.py").write_text("\n".join(lines))
+
+    def package(self, name: str, points: str, **modules: str) -> None:
+        dist = self.site / f"{name}-1.0.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        for path, text in (
+            (dist / "METADATA", metadata),
+            (dist / "entry_points.txt", points),
+            (self.site / name / "__init__.py", ""),
+            *((self.site / name / f"{module}.py", text) for module, text in modules.items()),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        importlib.invalidate_caches()
 
     def corelic(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -67,24 +87,16 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
     page = (ROOT / "docs" / "plugins.md").read_text()
     module = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
     found = Installed(tmp_path / "site")
-    for path, text in (
-        ("theirs/__init__.py", ""),
-        ("theirs/klt.py", module),
-        ("theirs/zoo.py", ZOO),
-        ("theirs-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n"),
-        ("theirs-1.0.dist-info/entry_points.txt", POINTS),
-    ):
-        (found.site / path).parent.mkdir(parents=True, exist_ok=True)
-        (found.site / path).write_text(text)
-    registry.list_own_specs()  # once, and not in what is restored below
-    monkeypatch.setattr(registry, "_specs", {**registry._specs})
-    monkeypatch.setattr(registry, "_folders", {**registry._folders})
+    found.package("theirs", POINTS, klt=module, zoo=ZOO)
+    monkeypatch.setattr(registry, "_added", {})
     monkeypatch.syspath_prepend(found.site)
-    plugins.load.cache_clear()
+    plugins._outcome.cache_clear()
+    before = set(sys.modules)
     yield found
-    plugins.load.cache_clear()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "theirs"]:
-        del sys.modules[name]
+    plugins._outcome.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in ("theirs", "others"):
+            del sys.modules[name]
 
 
 def with_weights(installed: Installed) -> Path:
@@ -109,22 +121,50 @@ def test_files_name_its_parts(installed: Installed) -> None:
     assert spec_json.kinds("transform")["klt"] is type(spec.transform)
 
 
-def test_it_cannot_take_a_name_of_ours(installed: Installed) -> None:
+def test_its_parts_cannot_take_a_name_of_ours(installed: Installed) -> None:
     ours = type(registry.find_spec("swift").transform)
-    assert plugins.points("corelic.transforms")["depthwise"].value == "theirs.klt:KltSpec"
+    found = plugins.find("corelic.transforms", "depthwise")
+    assert found is not None and found.value == "theirs.klt:KltSpec"
     assert spec_json.kinds("transform")["depthwise"] is ours
     text = spec_json.to_json(registry.find_spec("swift"))
     assert type(spec_json.from_json(text, "this test").transform) is ours
 
 
-def test_swift_is_ours_whatever_another_package_registers(installed: Installed) -> None:
-    zoo = ZOO.replace('name="klt"', 'name="swift", generation=99')
-    (installed.folder / "zoo.py").write_text(zoo)
-    before = registry.find_spec("swift")
-    with pytest.warns(PluginWarning, match=r"'swift-99'.*that name is not to be had"):
-        specs = registry.list_specs()
-    assert "swift-99" not in [spec.full_name for spec in specs]
-    assert registry.find_spec("swift") == before
+@pytest.mark.parametrize("name", ["swift", "avif", "checkerboard"])
+def test_its_codecs_cannot_take_a_name_of_ours(installed: Installed, name: str) -> None:
+    add = "add(replace(SPEC, name={!r}, generation={}))"
+    installed.zoo(ZOO, add.format(name, 98), add.format("free", 1), add.format(name, 98))
+    before = registry.list_own_specs(), registry.find_spec("swift")
+    for _ in range(2):  # the second time, nothing is imported again
+        taken = f"{name}-98"
+        with pytest.warns(PluginWarning, match=f"another codec by the name of {taken}; repair"):
+            assert not registry.list_added_specs()
+    assert (registry.list_own_specs(), registry.find_spec("swift")) == before
+
+
+def test_context_models_have_a_group_of_their_own(installed: Installed) -> None:
+    text = spec_json.to_json(tiny.TINY).replace('"quarters"', '"ours_again"')
+    assert spec_json.from_json(text, "this test") == tiny.TINY
+    assert "ours_again" in spec_json.kinds("context")
+    assert "ours_again" not in spec_json.kinds("transform")
+
+
+def test_two_packages_by_one_name(installed: Installed) -> None:
+    text = spec_json.to_json(installed.spec())
+    zoo = ZOO.replace('name="klt"', 'name="other"').replace("theirs", "others")
+    klt = (installed.folder / "klt.py").read_text()
+    installed.package("others", POINTS.replace("theirs.", "others."), klt=klt, zoo=zoo)
+    assert [spec.name for spec in registry.list_added_specs()] == ["klt", "other"]
+    with pytest.raises(PluginError, match=r"'klt'.*(others|theirs) and (others|theirs) both"):
+        spec_json.from_json(text, "this test")
+
+
+def test_a_broken_package_is_not_in_the_way_of_another(installed: Installed) -> None:
+    points = "[corelic.transforms]\nbroken = others.gone:Spec\n"
+    installed.package("others", points)
+    assert '"kind": "klt"' in spec_json.to_json(installed.spec())
+    with pytest.warns(PluginWarning, match=r"'broken' \(corelic\.transforms of others\)"):
+        assert "klt" in spec_json.kinds("transform")
 
 
 def test_its_weights_encode_and_decode(installed: Installed, photo: Image.Image) -> None:
@@ -153,29 +193,63 @@ def test_the_command_line_has_it(installed: Installed, photo: Image.Image, tmp_p
     assert "klt-1" in installed.corelic("codecs").stdout
 
 
-def test_one_that_breaks_is_named_and_not_in_the_way(installed: Installed) -> None:
-    (installed.folder / "zoo.py").write_text("raise RuntimeError('no such library')")
-    with pytest.warns(PluginWarning, match=r"'theirs'.* of theirs\).*no such library; repair"):
-        assert registry.find_spec("swift") in registry.list_specs()
+@pytest.mark.parametrize("broken", ["raise RuntimeError('no libfoo')", "raise SystemExit(0)"])
+def test_one_that_breaks_is_named_and_not_in_the_way(installed: Installed, broken: str) -> None:
+    installed.zoo(ZOO, broken)
+    reason = "no libfoo" if "libfoo" in broken else "0"
+    for _ in range(2):
+        with pytest.warns(PluginWarning, match=rf"'theirs' .* of theirs\).*: {reason}; repair"):
+            assert registry.find_spec("swift") in registry.list_specs()
+        assert not registry._added  # what it began to add is gone
     done = installed.corelic("codecs")
     assert done.returncode == 0 and registry.find_spec("swift").full_name in done.stdout
-    assert done.stderr.count("no such library") == 1
+    assert done.stderr.count("of theirs) cannot be used") == 1
 
 
-def test_nothing_of_it_is_imported_for_codecs_of_ours(
-    installed: Installed, photo: Image.Image
+@pytest.mark.parametrize("broken", ["build_analysis", "weights"])
+def test_the_list_leaves_out_what_cannot_be_built(installed: Installed, broken: str) -> None:
+    path = with_weights(installed)
+    if broken == "weights":
+        path.write_bytes(b"not weights")
+    else:
+        sys.modules["theirs.klt"].KltSpec.build_analysis = None  # type: ignore[attr-defined]
+    with pytest.warns(PluginWarning, match=r"klt-1 cannot be used"):
+        found = corelic.list_codecs()
+    assert [info.spec for info in found] == list(registry.list_own_specs())
+
+
+def test_nothing_of_it_is_imported_before_it_is_asked_for(
+    installed: Installed, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (installed.folder / "zoo.py").write_text("raise RuntimeError('no such library')")
+    installed.zoo("raise RuntimeError('no libfoo')")
+    monkeypatch.setenv(store.MODELS_VARIABLE, str(tiny.GOLDEN))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PluginWarning)
-        corelic.decode(corelic.encode(photo, codec="swift"))
+        for codec in ("swift", str(tiny.TINY_WEIGHTS)):
+            corelic.decode(corelic.encode(photo, codec=codec))
     assert not [warning for warning in caught if warning.category is PluginWarning]
+
+
+def test_a_buffer_that_no_file_keeps_is_refused(installed: Installed) -> None:
+    spec = installed.spec()
+    codec = tiny.started(spec)
+    data = tiny.finished(codec)
+    analysis = sys.modules["theirs.klt"].KltAnalysis
+    project = analysis.__init__
+
+    def with_buffer(self: nn.Module, channels: int) -> None:
+        project(self, channels)
+        self.register_buffer("level", torch.tensor(0.5), persistent=False)
+
+    analysis.__init__ = with_buffer
+    with pytest.raises(BadWeightsError, match=r"analysis\.level is a buffer that no file keeps"):
+        store.unpack(data, "this test")
 
 
 def test_a_part_that_breaks_is_an_error_of_its_files_alone(installed: Installed) -> None:
     text = spec_json.to_json(installed.spec())
     (installed.folder / "klt.py").write_text("class Another: ...")
-    plugins.load.cache_clear()
+    plugins._outcome.cache_clear()
     del sys.modules["theirs.klt"]
     importlib.invalidate_caches()
     with pytest.raises(PluginError, match=r"'klt' \(corelic\.transforms of theirs\)"):

@@ -14,7 +14,7 @@ from corelic.codecs.base import CodecSpec
 from corelic.codecs.context.channel_slices import ChannelSlicesSpec
 from corelic.codecs.context.corner_to_center import CornerToCenterSpec
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.registry import list_specs
+from corelic.codecs.registry import list_own_specs
 from corelic.entropy.grid import Snap
 from corelic.errors import BadWeightsError, UntrainedCodecError
 from corelic.media import Picture
@@ -24,9 +24,9 @@ from tests.tiny import TINY
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SHIPPED_BYTES = 8 * 2**20  # the most that weights of a small codec may take
-every_name = pytest.mark.parametrize("spec", list_specs(), ids=lambda spec: spec.full_name)
-UNTRAINED = tuple(spec for spec in list_specs() if store.shipped(spec) is None)
-SMALL = tuple(spec for spec in list_specs() if spec.name.endswith("_small"))
+every_name = pytest.mark.parametrize("spec", list_own_specs(), ids=lambda spec: spec.full_name)
+UNTRAINED = tuple(spec for spec in list_own_specs() if store.shipped(spec) is None)
+SMALL = tuple(spec for spec in list_own_specs() if spec.name.endswith("_small"))
 every_untrained = pytest.mark.parametrize("spec", UNTRAINED, ids=lambda spec: spec.full_name)
 
 

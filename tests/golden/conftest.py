@@ -6,7 +6,7 @@ import pytest
 
 from corelic.codecs import store
 from corelic.codecs.files import FileCodec, open_codec
-from corelic.codecs.registry import list_specs
+from corelic.codecs.registry import list_own_specs
 from corelic.entropy import container
 from tests.tiny import GOLDEN, TINY_WEIGHTS
 
@@ -21,7 +21,7 @@ def maker_of(stream: Path) -> FileCodec:
 
 def weights_of() -> dict[str, Path]:
     """Every codec that can make files here: tiny, and those whose weights ship."""
-    shipped = {spec.full_name: store.shipped(spec) for spec in list_specs()}
+    shipped = {spec.full_name: store.shipped(spec) for spec in list_own_specs()}
     return {"tiny-1": TINY_WEIGHTS} | {name: path for name, path in shipped.items() if path}
 
 
