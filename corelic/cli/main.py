@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not debug:
         warnings.simplefilter("ignore")  # of libraries, about what the user cannot change
     warnings.simplefilter("always", PictureWarning)
-    warnings.simplefilter("default", PluginWarning)  # once: other packages are asked repeatedly
+    warnings.simplefilter("always", PluginWarning)
     warnings.showwarning = _show_warning
     # So that a temporary file is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -137,9 +138,19 @@ def _sentence(error: CorelicError | MemoryError | OSError) -> str:
     return f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}"
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+def _show_warning(
+    message: Warning | str, category: type[Warning], *_: object, **__: object
+) -> None:
     """One line; where in the code it was given is of no use to the user."""
-    show_warning(str(message), Console(stderr=True))
+    show = _show_once if issubclass(category, PluginWarning) else _show
+    show(str(message))
+
+
+def _show(message: str) -> None:
+    show_warning(message, Console(stderr=True))
+
+
+_show_once = cache(_show)  # other packages are asked time and again
 
 
 def _mute_stdout() -> None:

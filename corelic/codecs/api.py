@@ -12,7 +12,7 @@ from typing import TypedDict, Unpack
 import torch
 from PIL import Image
 
-from corelic.codecs import classical_targets, peers, store
+from corelic.codecs import classical_targets, peers, plugins, store
 from corelic.codecs.annealing import split_effort
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.classical import ClassicalCodec
@@ -20,8 +20,7 @@ from corelic.codecs.files import FileCodec, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.limits import DEFAULT_QUALITY, check_size
 from corelic.codecs.passes import Progress, silent
-from corelic.codecs.plugins import REPAIR
-from corelic.codecs.registry import list_added_specs, list_own_specs
+from corelic.codecs.registry import list_added, list_own_specs
 from corelic.codecs.targets import encode_to_psnr, encode_to_size
 from corelic.codecs.within import open_within, picture_within, read_within
 from corelic.disk import read_file
@@ -31,7 +30,6 @@ from corelic.errors import (
     PictureError,
     PictureWarning,
     PluginError,
-    PluginWarning,
     TargetError,
     UnknownCodecError,
 )
@@ -282,12 +280,11 @@ def _decoded(
 
 def list_codecs() -> tuple[CodecInfo, ...]:
     found = [_about(spec) for spec in list_own_specs()]
-    for spec in list_added_specs():
+    for spec in (added.spec for added in list_added()):
         try:
             found.append(_about(spec))
         except Exception as error:  # whatever another package's networks may raise
-            problem = PluginError(spec.full_name, f"{error}; {REPAIR}")
-            warnings.warn(str(problem), PluginWarning, stacklevel=2)
+            plugins.warn(PluginError(spec.full_name, f"{error}; {plugins.REPAIR}"))
     return tuple(found)
 
 

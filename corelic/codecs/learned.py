@@ -130,6 +130,7 @@ class LearnedImageCodec(nn.Module):
             raise ValueError(f"{spec.name}: nothing in it sees everything, so it has a halo")
         self.hyper_synthesis = HyperSynthesis(spec.hyper_channels, self.context.hyper_features)
         self.prior = FactorisedPrior(spec.hyper_channels, NODES)
+        _require_kept(self)
         self.exact = False
         self.last_masks: Masks | None = None
 
@@ -265,6 +266,22 @@ class LearnedImageCodec(nn.Module):
         """As `ContextModel.refine`, on the grid of ŷ once this codec is exact."""
         found = self.context.refine(step, hyper, decoded)
         return on_latent_grid(found) if self.exact else found
+
+
+def _require_kept(codec: nn.Module) -> None:
+    """ValueError for a tensor that a weights file would lose, or round: not after training.
+
+    A file keeps the state dict, in floating point, and fills it into networks without numbers.
+    """
+    kept = codec.state_dict(keep_vars=True)
+    for name, module in codec.named_modules():
+        for field, value in (*module.named_buffers(recurse=False), *vars(module).items()):
+            path = f"{name}.{field}"
+            if isinstance(value, Tensor) and (path not in kept or not value.is_floating_point()):
+                raise ValueError(
+                    f"{path} is a tensor that weights files do not keep; make it a parameter, "
+                    f"or a buffer of floating point (with persistent=True)"
+                )
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:

@@ -6,7 +6,7 @@
     corelic.contexts =
         ring = theirs.ring:RingSpec            a `ContextSpec`
     corelic.codecs =
-        theirs = theirs.zoo                    a module that adds specs when imported
+        klt-1 = theirs.zoo:KLT                 an `Added`, under the full name of its spec
 
 Names of our own come first wherever a name is looked up: a file means the same everywhere. Nothing
 is imported before it is asked for, so what another package breaks is not in the way of the rest.
@@ -15,15 +15,28 @@ is imported before it is asked for, so what another package breaks is not in the
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
+from corelic.codecs.base import CodecSpec
 from corelic.errors import PluginError, PluginWarning
 
 Group = Literal["corelic.transforms", "corelic.contexts", "corelic.codecs"]
 REPAIR = "repair or uninstall that package"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A codec of another package.
+
+    weights  the folder of its weights file, `spec.weights`; None: it has none yet
+    """
+
+    spec: CodecSpec
+    weights: Path | None = None
 
 
 def points(group: Group) -> tuple[EntryPoint, ...]:
@@ -40,22 +53,32 @@ def find(group: Group, name: str) -> EntryPoint | None:
     return found[0] if found else None
 
 
-def loaded(group: Group) -> Iterator[tuple[EntryPoint, Any]]:
-    """All that can be had, with a PluginWarning of each that cannot."""
-    for point in points(group):
-        try:
-            yield point, load(point)
-        except PluginError as error:
-            warnings.warn(str(error), PluginWarning, stacklevel=3)
-
-
 def load(point: EntryPoint) -> Any:
     """What an entry point names; PluginError if it cannot be had."""
     found, reason = _outcome(point)
     if reason is not None:
-        part = f"{point.name!r} ({point.group} of {_owner(point)})"
-        raise PluginError(part, f"{reason}; {REPAIR}")
+        raise unusable(point, reason)
     return found
+
+
+def load_codec(point: EntryPoint) -> Added:
+    """Of `corelic.codecs`; PluginError if it cannot be had, or is no such thing."""
+    found = load(point)
+    if not isinstance(found, Added):
+        raise unusable(point, f"it is no corelic.codecs.plugins.Added, but {type(found).__name__}")
+    if found.spec.full_name != point.name:
+        raise unusable(point, f"its spec is called {found.spec.full_name}, not {point.name}")
+    return found
+
+
+def unusable(point: EntryPoint, reason: str) -> PluginError:
+    part = f"{point.name!r} ({point.group} of {_owner(point)})"
+    return PluginError(part, f"{reason}; {REPAIR}")
+
+
+def warn(error: PluginError) -> None:
+    """For what goes on without it."""
+    warnings.warn(str(error), PluginWarning, stacklevel=3)
 
 
 @cache  # a failure, too: to import it again would fail otherwise, and no better

@@ -12,6 +12,7 @@ import json
 import pkgutil
 import types
 import typing
+from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -47,14 +48,21 @@ def from_json(text: str, source: str) -> CodecSpec:
     except PluginError:
         raise
     except Exception as error:  # of JSON that lies, or of another package's class
-        raise BadWeightsError(source, f"its spec cannot be read ({error})") from error
+        reason = str(error) or type(error).__name__
+        raise BadWeightsError(source, f"its spec cannot be read ({reason})") from error
 
 
 def kinds(part: str) -> dict[str, type[Any]]:
     """The spec classes of a part, `transform` or `context`, by kind; ours and others'."""
     found = {name: _own_class(part, name) for name in _modules(part)}
     ours = {name: spec_class for name, spec_class in found.items() if spec_class is not None}
-    return {**{point.name: theirs for point, theirs in plugins.loaded(GROUPS[part])}, **ours}
+    theirs = {}
+    for point in plugins.points(GROUPS[part]):
+        try:
+            theirs[point.name] = plugins.load(point)
+        except PluginError as error:
+            plugins.warn(error)
+    return {**theirs, **ours}
 
 
 def _kind(part: str, spec_class: type[Any]) -> str:
@@ -63,13 +71,12 @@ def _kind(part: str, spec_class: type[Any]) -> str:
     if package == PARTS[part].__name__:
         return module
     place = f"{spec_class.__module__}:{spec_class.__qualname__}"
-    for point in plugins.points(GROUPS[part]):
-        if point.value == place and _own_class(part, point.name) is None:
-            return point.name
-    reason = (
-        f"no file could name it; give it a name of its own among the entry points {GROUPS[part]}"
-    )
-    raise PluginError(place, reason)
+    points = [each for each in plugins.points(GROUPS[part]) if _own_class(part, each.name) is None]
+    for point in sorted(points, key=lambda point: point.value != place):  # the likeliest first
+        with suppress(PluginError):
+            if plugins.load(point) is spec_class:
+                return point.name
+    raise PluginError(place, f"files cannot name it; give it an entry point in {GROUPS[part]}")
 
 
 def _known_class(part: str, kind: object) -> type[Any]:
@@ -128,3 +135,10 @@ def _fits(value: object, hint: Any) -> bool:
         return False
     # A part, built before: its class was looked up.
     return getattr(hint, "_is_protocol", False) or type(value) is hint
+
+
+def is_ours(spec: CodecSpec) -> bool:
+    """Whether all parts of a codec are of this package."""
+    parts = (type(getattr(spec, part)).__module__ for part in PARTS)
+    packages = {folder.__name__ for folder in PARTS.values()}
+    return all(module.rpartition(".")[0] in packages for module in parts)

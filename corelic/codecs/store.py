@@ -27,11 +27,12 @@ from torch import Tensor, nn
 from corelic.codecs import spec_json
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
+from corelic.codecs.plugins import REPAIR
 from corelic.codecs.rate import GAIN_UNIT, NODES
 from corelic.codecs.registry import (
     find_spec,
     folder_of,
-    list_added_specs,
+    list_added,
     list_own_specs,
     list_specs,
 )
@@ -42,6 +43,7 @@ from corelic.entropy.grid import GridConv2d, GridTable, Snap
 from corelic.errors import (
     BadWeightsError,
     MissingWeightsError,
+    PluginError,
     UnknownCodecError,
     UntrainedCodecError,
 )
@@ -123,8 +125,7 @@ def unpack(data: bytes, source: str) -> Weights:
     spec = spec_json.from_json(metadata.get("spec", ""), source)
     try:
         # Nothing is allocated until every tensor has been found to have the size it needs.
-        with torch.device("meta"):
-            codec = LearnedImageCodec(spec)
+        codec = _built(spec)
         tables = {
             kind: FrequencyTables(
                 *(tensors.pop(f"tables.{kind}.{field}").numpy() for field in TABLE_FIELDS)
@@ -138,12 +139,26 @@ def unpack(data: bytes, source: str) -> Weights:
         _allocate(codec)
         _place(codec, tensors, dict(json.loads(metadata.get("grids", ""))))
         grid.check_bounds(codec.parsing_path)
+    except PluginError:
+        raise
     except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = error.reason if isinstance(error, BadWeightsError) else str(error)
         raise BadWeightsError(source, f"it does not fit its own spec ({reason})") from error
     codec.exact = True
     codec.eval().requires_grad_(False)
     return Weights(codec, tables["latent"], tables["hyper"], _fingerprint(data))
+
+
+def _built(spec: CodecSpec) -> LearnedImageCodec:
+    """Without numbers; PluginError where another package's networks cannot be built."""
+    try:
+        with torch.device("meta"):
+            return LearnedImageCodec(spec)
+    except Exception as error:
+        if spec_json.is_ours(spec):
+            raise
+        reason = f"{str(error) or type(error).__name__}; {REPAIR}"
+        raise PluginError(spec.full_name, reason) from error
 
 
 def read_card(data: bytes, source: str) -> dict[str, Any]:
@@ -232,7 +247,7 @@ def _candidates(codec: str) -> Iterator[Path]:
     for folder in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep):
         if folder:
             yield from sorted(Path(folder).glob("*.safetensors"))
-    yield from _shipped(list_added_specs())
+    yield from _shipped(added.spec for added in list_added())
 
 
 def _shipped(specs: Iterable[CodecSpec]) -> Iterator[Path]:
@@ -263,9 +278,6 @@ def _check(codec: LearnedImageCodec, tensors: dict[str, Tensor]) -> None:
     """Raises ValueError unless these are the tensors that `pack` makes of such a codec."""
     layers = dict(_parsing_layers(codec))
     state = codec.state_dict()
-    lost = [name for name, _ in codec.named_buffers() if name not in state]
-    if lost:
-        raise ValueError(f"{lost[0]} is a buffer that no file keeps (persistent=False)")
     if state.keys() != tensors.keys():
         raise ValueError(f"{min(state.keys() ^ tensors.keys())} is missing, or belongs to no layer")
     for name, place in state.items():

@@ -16,7 +16,7 @@ from corelic.codecs import store
 from corelic.codecs.learned import LearnedImageCodec, straight_through_round
 from corelic.codecs.rate import NODES, QUALITY_MAX, nearest_node
 from corelic.codecs.registry import find_spec
-from corelic.disk import atomic_write
+from corelic.disk import atomic_write, check_output
 from corelic.entropy import grid
 from corelic.entropy.coder import FrequencyTables
 from corelic.entropy.distributions import MAX_COUNTED, SCALES, fitted_tables
@@ -74,6 +74,7 @@ def export(run: Path, output: Path, *, generation: int = 0, overwrite: bool = Fa
 
     generation  0: your own; from 1: published with this package, and immutable from then on
     """
+    check_output(output, overwrite=overwrite)  # not after half a minute
     setup = Setup.load(run)
     spec = replace(find_spec(setup.recipe.codec), generation=generation)
     codec = averaged_codec(run, spec)

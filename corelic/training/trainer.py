@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from corelic.codecs import spec_json
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import QUALITY_MAX
 from corelic.codecs.registry import find_spec
@@ -98,6 +99,7 @@ class Trainer:
         recipe = setup.recipe
         self.recipe, self.folder = recipe, run
         self.spec = find_spec(recipe.codec)
+        spec_json.to_json(self.spec)  # PluginError now, not when the weights are to be written
         self.fabric = make_fabric(recipe, device)
         for stage in recipe.stages:
             self.check_shares(stage)

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from torch import nn
 import corelic
 from corelic.codecs import plugins, registry, spec_json, store
 from corelic.codecs.base import CodecSpec
+from corelic.codecs.learned import LearnedImageCodec
 from corelic.errors import BadWeightsError, MissingWeightsError, PluginError, PluginWarning
 from tests import tiny
 
@@ -28,18 +30,18 @@ depthwise = theirs.klt:KltSpec
 [corelic.contexts]
 ours_again = corelic.codecs.context.quarters:QuartersSpec
 [corelic.codecs]
-theirs = theirs.zoo
+klt-1 = theirs.zoo:KLT
 """
 ZOO = """
 from dataclasses import replace
 from pathlib import Path
 
-from corelic.codecs.registry import add
+from corelic.codecs.plugins import Added
 from tests import tiny
 from theirs.klt import KltSpec
 
 SPEC = replace(tiny.TINY, name="klt", transform=KltSpec(16))
-add(SPEC, Path(__file__).parent / "weights")
+KLT = Added(SPEC, Path(__file__).parent / "weights")
 """
 
 
@@ -61,6 +63,7 @@ class Installed:
         (self.folder / "zoo.py").write_text("\n".join(lines))
 
     def package(self, name: str, points: str, **modules: str) -> None:
+        """Installed, or again with other entry points."""
         dist = self.site / f"{name}-1.0.dist-info"
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
         for path, text in (
@@ -88,7 +91,6 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
     module = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
     found = Installed(tmp_path / "site")
     found.package("theirs", POINTS, klt=module, zoo=ZOO)
-    monkeypatch.setattr(registry, "_added", {})
     monkeypatch.syspath_prepend(found.site)
     plugins._outcome.cache_clear()
     before = set(sys.modules)
@@ -132,14 +134,23 @@ def test_its_parts_cannot_take_a_name_of_ours(installed: Installed) -> None:
 
 @pytest.mark.parametrize("name", ["swift", "avif", "checkerboard"])
 def test_its_codecs_cannot_take_a_name_of_ours(installed: Installed, name: str) -> None:
-    add = "add(replace(SPEC, name={!r}, generation={}))"
-    installed.zoo(ZOO, add.format(name, 98), add.format("free", 1), add.format(name, 98))
+    zoo = ZOO.replace('name="klt"', f'name="{name}", generation=98')
+    installed.package("theirs", POINTS.replace("klt-1 =", f"{name}-98 ="), zoo=zoo)
     before = registry.list_own_specs(), registry.find_spec("swift")
     for _ in range(2):  # the second time, nothing is imported again
-        taken = f"{name}-98"
-        with pytest.warns(PluginWarning, match=f"another codec by the name of {taken}; repair"):
-            assert not registry.list_added_specs()
+        with pytest.warns(PluginWarning, match=f"'{name}-98' .* {name} is a name of corelic's own"):
+            assert not registry.list_added()
     assert (registry.list_own_specs(), registry.find_spec("swift")) == before
+
+
+@pytest.mark.parametrize("named", ["klt-2", "klt", "others-1"])
+def test_a_codec_goes_by_the_name_of_its_spec(installed: Installed, named: str) -> None:
+    installed.package("theirs", POINTS.replace("klt-1 =", f"{named} ="))
+    with pytest.warns(PluginWarning, match=f"its spec is called klt-1, not {named}; repair"):
+        assert not registry.list_added()
+    installed.package("theirs", POINTS.replace("zoo:KLT", "zoo:SPEC"))
+    with pytest.warns(PluginWarning, match=r"it is no corelic.codecs.plugins.Added, but CodecSpec"):
+        assert not registry.list_added()
 
 
 def test_context_models_have_a_group_of_their_own(installed: Installed) -> None:
@@ -153,10 +164,15 @@ def test_two_packages_by_one_name(installed: Installed) -> None:
     text = spec_json.to_json(installed.spec())
     zoo = ZOO.replace('name="klt"', 'name="other"').replace("theirs", "others")
     klt = (installed.folder / "klt.py").read_text()
-    installed.package("others", POINTS.replace("theirs.", "others."), klt=klt, zoo=zoo)
-    assert [spec.name for spec in registry.list_added_specs()] == ["klt", "other"]
-    with pytest.raises(PluginError, match=r"'klt'.*(others|theirs) and (others|theirs) both"):
+    points = POINTS.replace("theirs.", "others.")
+    installed.package("others", points.replace("klt-1 =", "other-1 ="), klt=klt, zoo=zoo)
+    assert [added.spec.name for added in registry.list_added()] == ["klt", "other"]
+    both = r"(others|theirs) and (others|theirs) both"
+    with pytest.raises(PluginError, match=rf"'klt' .*{both}"):
         spec_json.from_json(text, "this test")
+    installed.package("others", points)
+    with pytest.warns(PluginWarning, match=rf"'klt-1' .*{both}"):
+        assert not registry.list_added()
 
 
 def test_a_broken_package_is_not_in_the_way_of_another(installed: Installed) -> None:
@@ -195,15 +211,19 @@ def test_the_command_line_has_it(installed: Installed, photo: Image.Image, tmp_p
 
 @pytest.mark.parametrize("broken", ["raise RuntimeError('no libfoo')", "raise SystemExit(0)"])
 def test_one_that_breaks_is_named_and_not_in_the_way(installed: Installed, broken: str) -> None:
-    installed.zoo(ZOO, broken)
+    klt = (installed.folder / "klt.py").read_text()
+    points = POINTS.replace("theirs.", "others.").replace("klt", "sound")
+    zoo = f"from theirs.zoo import KLT as THEIRS\n{broken}"  # what it imports is none the worse
+    installed.package("others", points, sound=klt, zoo=zoo)
     reason = "no libfoo" if "libfoo" in broken else "0"
     for _ in range(2):
-        with pytest.warns(PluginWarning, match=rf"'theirs' .* of theirs\).*: {reason}; repair"):
-            assert registry.find_spec("swift") in registry.list_specs()
-        assert not registry._added  # what it began to add is gone
+        with pytest.warns(PluginWarning, match=rf"'sound-1' .* of others\).*: {reason}; repair"):
+            specs = registry.list_specs()
+        assert {"swift", "klt"} <= {spec.name for spec in specs}
     done = installed.corelic("codecs")
     assert done.returncode == 0 and registry.find_spec("swift").full_name in done.stdout
-    assert done.stderr.count("of theirs) cannot be used") == 1
+    assert done.stderr.count("of others) cannot be used") == 1
+    assert installed.corelic("encode", "none.png", "--codec", "swfit").stderr.count("others)") == 1
 
 
 @pytest.mark.parametrize("broken", ["build_analysis", "weights"])
@@ -230,20 +250,57 @@ def test_nothing_of_it_is_imported_before_it_is_asked_for(
     assert not [warning for warning in caught if warning.category is PluginWarning]
 
 
-def test_a_buffer_that_no_file_keeps_is_refused(installed: Installed) -> None:
+@pytest.mark.parametrize(
+    ("lost", "persistent"),
+    [(torch.tensor(0.5), False), (torch.arange(9), True), (torch.tensor(0.5), None)],
+)
+def test_a_tensor_that_no_file_keeps_is_refused(
+    installed: Installed, lost: torch.Tensor, persistent: bool | None
+) -> None:
     spec = installed.spec()
-    codec = tiny.started(spec)
-    data = tiny.finished(codec)
+    data = tiny.finished(tiny.started(spec))
     analysis = sys.modules["theirs.klt"].KltAnalysis
     project = analysis.__init__
 
-    def with_buffer(self: nn.Module, channels: int) -> None:
+    def with_more(self: nn.Module, channels: int) -> None:
         project(self, channels)
-        self.register_buffer("level", torch.tensor(0.5), persistent=False)
+        if persistent is None:
+            self.level = lost
+        else:
+            self.register_buffer("level", lost, persistent=persistent)
 
-    analysis.__init__ = with_buffer
-    with pytest.raises(BadWeightsError, match=r"analysis\.level is a buffer that no file keeps"):
+    analysis.__init__ = with_more
+    reason = r"analysis\.level is a tensor that weights files do not keep"
+    with pytest.raises(ValueError, match=reason):
+        LearnedImageCodec(spec)
+    with pytest.raises(PluginError, match=rf"klt-1 cannot be used: {reason}"):
         store.unpack(data, "this test")
+
+
+@pytest.mark.parametrize("error", [ImportError("no libfoo"), OSError("no libfoo")])
+def test_networks_that_cannot_be_built_are_an_error_of_ours(
+    installed: Installed, error: Exception, photo: Image.Image
+) -> None:
+    with_weights(installed)
+    data = corelic.encode(photo, codec="klt")
+
+    def broken(self: object) -> nn.Module:
+        raise error
+
+    sys.modules["theirs.klt"].KltSpec.build_analysis = broken  # type: ignore[attr-defined]
+    store._cached.cache_clear()
+    for work in (partial(corelic.encode, photo, codec="klt"), partial(corelic.decode, data)):
+        with pytest.raises(PluginError, match="klt-1 cannot be used: no libfoo; repair"):
+            work()
+
+
+def test_a_class_may_be_named_where_it_is_imported(installed: Installed) -> None:
+    (installed.folder / "__init__.py").write_text("from theirs.klt import KltSpec\n")
+    installed.package("theirs_points", "[corelic.transforms]\nagain = theirs:KltSpec\n")
+    points = POINTS.replace("klt = theirs.klt:KltSpec\n", "")
+    (installed.site / "theirs-1.0.dist-info" / "entry_points.txt").write_text(points)
+    importlib.invalidate_caches()
+    assert '"kind": "again"' in spec_json.to_json(installed.spec())
 
 
 def test_a_part_that_breaks_is_an_error_of_its_files_alone(installed: Installed) -> None:

@@ -28,6 +28,7 @@ from corelic.errors import (
     BadWeightsError,
     OutputError,
     PictureError,
+    PluginError,
     RecipeError,
     TrainingError,
 )
@@ -84,6 +85,22 @@ def test_training_lowers_the_loss(tiny_trainer: type[TinyTrainer]) -> None:
     assert trainer.position.crops == 40 * 4
     assert trainer.position.pixels == 40 * 4 * 64**2
     assert trainer.position.skipped_steps == 0
+
+
+class NamelessSpec(ResidualSpec):
+    """Of no entry point and no file of ours."""
+
+
+def test_what_no_file_could_name_is_not_trained(tiny_trainer: type[TinyTrainer]) -> None:
+    transform = NamelessSpec.sized(TINY.transform.latent_channels)
+    registry.register(replace(TINY, name="nameless", transform=transform))
+    with pytest.raises(PluginError, match="NamelessSpec cannot be used: files cannot name it"):
+        tiny_trainer(replace(RECIPE, codec="nameless"))
+
+
+def test_where_weights_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no folder"):
+        export(tmp_path / "no run", tmp_path / "no folder" / "mine.safetensors")
 
 
 DENSE = replace(TINY, name="dense", transform=ResidualSpec.sized(16))  # convolutions over channels
