@@ -2,7 +2,7 @@
 
     python benchmarks/page.py --pictures $CORELIC_DATA/kodak
     python benchmarks/page.py --pictures $CORELIC_DATA/kodak --codecs c3m,jpeg \\
-        --kept benchmarks/results/kodak-later --kept benchmarks/results/kodak-peers
+        --kept benchmarks/results/kodak
 
 Goes on with build/kodak-bench where it was interrupted, makes the report there, and writes the page
 from what it finds. All figures on the page come from runs; nothing is typed in. With --kept, codecs
@@ -212,7 +212,8 @@ Pictures are the same by their SHA-256.{apart}
 def asked(given: argparse.Namespace) -> str:
     """The command that makes the page, but for where pictures and results are."""
     kept = (("--kept", os.path.relpath(folder, ROOT)) for folder in given.kept)
-    words = ("--codecs", given.codecs, *(word for pair in kept for word in pair))
+    codecs = ("--codecs", given.codecs) if given.codecs != ",".join(CODECS) else ()
+    words = (*codecs, *(word for pair in kept for word in pair))
     return shlex.join(["python", "benchmarks/page.py", *words])
 
 

@@ -5,7 +5,7 @@ results/speed-NAME.json ─┤
 weights/NAME.safetensors ┴─► weights/NAME.md, the model card
 
 python benchmarks/publish.py swift-1
-python benchmarks/publish.py swift-3 --bench benchmarks/results/kodak-later
+python benchmarks/publish.py swift-3 --bench benchmarks/results/kodak
 
 With --bench the figures are those of a run of `corelic bench`, which looks at files alone.
 """

@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 def test_a_run_of_bench_gives_the_figures_of_kodak() -> None:
     publish = runpy.run_path(str(BENCHMARKS / "publish.py"), run_name="publish")
-    folder = BENCHMARKS / "results" / "kodak-later"
+    folder = BENCHMARKS / "results" / "kodak"
     [name] = (path.stem for path in (folder / "curves").glob("swift-*.json"))
     kodak = json.loads((BENCHMARKS / "results" / f"kodak-{name}.json").read_text())
     bench = publish["of_bench"](folder, name)
