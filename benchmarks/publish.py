@@ -100,7 +100,8 @@ def speed_table(speed: dict[str, Any], name: str) -> str:
         f"Seconds per Kodak picture on {speed['machine']['threads']} threads of "
         f"{speed['machine']['cpu']}, both in one process, medians of {speed['rounds']} rounds: "
         f"`python benchmarks/speed.py --rounds {speed['rounds']}`, in the environment that its "
-        "first lines describe.",
+        "first lines describe. Where freed memory is kept, as our program does, the peer gains "
+        "more ([docs/large.md](docs/large.md#memory)).",
     ]
     return "\n".join(lines)
 

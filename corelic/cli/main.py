@@ -39,7 +39,7 @@ from corelic.console import show_error, show_warning
 from corelic.errors import CorelicError, PictureWarning, PluginWarning
 
 GARBAGE_LOOKED_FOR = (
-    50_000  # every so many new objects; Python's 700 suit programs with few imports
+    200_000  # every so many new objects; Python's 700 suit programs with few imports
 )
 
 app = typer.Typer(
