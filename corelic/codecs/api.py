@@ -29,7 +29,6 @@ from corelic.errors import (
     NotACorelicFileError,
     PictureError,
     PictureWarning,
-    PluginError,
     TargetError,
     UnknownCodecError,
 )
@@ -284,7 +283,7 @@ def list_codecs() -> tuple[CodecInfo, ...]:
         try:
             found.append(_about(spec))
         except Exception as error:  # whatever another package's networks may raise
-            plugins.warn(PluginError(spec.full_name, f"{error}; {plugins.REPAIR}"))
+            plugins.warn(plugins.broken(spec.full_name, error))
     return tuple(found)
 
 

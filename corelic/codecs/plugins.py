@@ -76,6 +76,11 @@ def unusable(point: EntryPoint, reason: str) -> PluginError:
     return PluginError(part, f"{reason}; {REPAIR}")
 
 
+def broken(codec: str, error: Exception) -> PluginError:
+    """What to say of a codec whose networks raised `error` when they were built."""
+    return PluginError(codec, f"{str(error) or type(error).__name__}; {REPAIR}")
+
+
 def warn(error: PluginError) -> None:
     """For what goes on without it."""
     warnings.warn(str(error), PluginWarning, stacklevel=3)

@@ -45,7 +45,7 @@ def from_json(text: str, source: str) -> CodecSpec:
             plain[part] = _build(_known_class(part, plain[part].pop("kind")), plain[part])
         spec: CodecSpec = _build(CodecSpec, plain)
         return spec
-    except PluginError:
+    except (PluginError, MemoryError):
         raise
     except Exception as error:  # of JSON that lies, or of another package's class
         reason = str(error) or type(error).__name__

@@ -24,10 +24,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from corelic.codecs import spec_json
+from corelic.codecs import plugins, spec_json
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.plugins import REPAIR
 from corelic.codecs.rate import GAIN_UNIT, NODES
 from corelic.codecs.registry import (
     find_spec,
@@ -154,11 +153,10 @@ def _built(spec: CodecSpec) -> LearnedImageCodec:
     try:
         with torch.device("meta"):
             return LearnedImageCodec(spec)
-    except Exception as error:
-        if spec_json.is_ours(spec):
+    except Exception as error:  # whatever another package's networks may raise
+        if spec_json.is_ours(spec) or isinstance(error, MemoryError):
             raise
-        reason = f"{str(error) or type(error).__name__}; {REPAIR}"
-        raise PluginError(spec.full_name, reason) from error
+        raise plugins.broken(spec.full_name, error) from error
 
 
 def read_card(data: bytes, source: str) -> dict[str, Any]:
