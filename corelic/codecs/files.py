@@ -394,6 +394,7 @@ def to_pixels(x_hat: Tensor, colour: Colour, bit_depth: int = 8) -> Samples:
         x_hat = x_hat.mean(dim=0, keepdim=True)
     steps = x_hat.clamp(0, 1).mul_(2**bit_depth - 1).add_(0.5)
     # Whole numbers are made by cutting off. torch has no 16 bits without a sign.
-    array = steps.to(torch.int32 if bit_depth == 16 else torch.uint8).permute(1, 2, 0).cpu().numpy()
-    pixels: Samples = array.astype(np.uint16 if bit_depth == 16 else np.uint8, copy=False)
-    return pixels[:, :, 0] if colour is Colour.GREY else pixels
+    array = steps.to(torch.int32 if bit_depth == 16 else torch.uint8).cpu().numpy()
+    planes: Samples = array.astype(np.uint16 if bit_depth == 16 else np.uint8, copy=False)
+    # Plane after plane: a copy that goes pixel by pixel takes five times as long.
+    return planes[0] if colour is Colour.GREY else np.stack([*planes], axis=-1)

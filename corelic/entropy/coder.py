@@ -178,43 +178,49 @@ class Decoder:
         self, indexes: NDArray[np.integer[Any]], tables: FrequencyTables
     ) -> NDArray[np.int32]:
         """(n,) indexes in [0, T) -> (n,) symbols in [-2**15, 2**15], in the same order."""
-        chunks = []
-        for start in range(0, indexes.size, CHUNK):
-            order, counts = _sort_by_table(indexes[start : start + CHUNK], tables)
-            chunks.append(_Sorted(order.astype(np.uint32), counts))
+        starts = range(0, indexes.size, CHUNK)
+        orders, counts = [], np.zeros((len(starts), tables.size.size), np.intp)
+        for row, start in zip(counts, starts, strict=True):
+            order, row[:] = _sort_by_table(indexes[start : start + CHUNK], tables)
+            orders.append(order.astype(np.uint32))
+        stops = counts.cumsum(axis=1) + np.array(starts, np.intp)[:, None]
         symbols = np.empty(indexes.size, np.int32)
-        if not chunks:
-            return symbols
-        escaped = []  # positions, escape and low of each table and chunk that has some
         with _panic_as_payload_error():
-            for number in np.flatnonzero(sum(chunk.counts for chunk in chunks)).tolist():
-                model, low = tables.model(number), tables.low[number]
-                escape = tables.size[number] - 1
-                for at, chunk in enumerate(chunks):
-                    if not chunk.counts[number]:
-                        continue
-                    positions = chunk.of_table(number)
-                    offset = self._coder.decode(model, positions.size)
-                    symbols[at * CHUNK : (at + 1) * CHUNK][positions] = offset + low
-                    if offset.max() == escape:
-                        where = positions[np.flatnonzero(offset == escape)]
-                        escaped.append((where + np.intp(at * CHUNK), escape, low))
-            self._replace(symbols, escaped)
+            # First each chunk's offsets in its own place, sorted by table.
+            for number in np.flatnonzero(counts.any(axis=0)).tolist():
+                model = tables.model(number)
+                for count, stop in zip(
+                    counts[:, number].tolist(), stops[:, number].tolist(), strict=True
+                ):
+                    if count:
+                        symbols[stop - count : stop] = self._coder.decode(model, count)
+            escaped = [np.empty(0, np.intp)]
+            for start, places, row in zip(starts, orders, counts, strict=True):
+                part = symbols[start : start + CHUNK]
+                offset = part.copy()
+                part[places] = offset + np.repeat(tables.low, row)
+                outside = np.flatnonzero(offset == np.repeat(tables.size - 1, row))
+                escaped.append(places[outside] + np.intp(start))
+            self._replace(symbols, np.concatenate(escaped), indexes, tables)
         return symbols
 
     def _replace(
-        self, symbols: NDArray[np.int32], escaped: list[tuple[NDArray[np.intp], int, int]]
+        self,
+        symbols: NDArray[np.int32],
+        escaped: NDArray[np.intp],
+        indexes: NDArray[np.integer[Any]],
+        tables: FrequencyTables,
     ) -> None:
         """The escapes among `symbols` by what they stand for."""
-        if not escaped:
+        if not escaped.size:
             return
-        places, escapes, lows = zip(*escaped, strict=True)
-        counts = [place.size for place in places]
-        escape, low = (np.repeat(np.array(row, np.int32), counts) for row in (escapes, lows))
-        found = _pop_escapes(self._coder, escape) + low
+        table = indexes[escaped]
+        by_table = np.argsort(table, kind="stable")  # they are coded after all tables and chunks
+        escaped, table = escaped[by_table], table[by_table]
+        found = _pop_escapes(self._coder, tables.size[table] - 1) + tables.low[table]
         if np.abs(found).max() > MAX_SYMBOL:
             raise PayloadError(f"a symbol is beyond ±{MAX_SYMBOL}")
-        symbols[np.concatenate(places)] = found
+        symbols[escaped] = found
 
     def finish(self) -> None:
         """Raises unless the data ends here: past its end, rANS decodes without complaint."""
