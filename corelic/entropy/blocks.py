@@ -140,12 +140,15 @@ def units(x: Tensor, snap: Snap) -> Tensor:
     return whole(torch.add(half, x, alpha=snap.scale).contiguous())
 
 
-def exact_product(weight: Tensor, bias: Tensor, x: Tensor, snap: Snap) -> Tensor:
-    """A 1×1 convolution on the grid, x (N, C, h, w), weight (O, C, 1, 1) -> (N, O, h, w)."""
-    columns = units(x, snap).flatten(2)
-    scaled = weight.flatten(1) / snap.scale
-    sums = batched([torch.addmm(bias[:, None], scaled, one) for one in columns])
-    return sums.view(len(x), -1, *x.shape[2:])
+def exact_products(weight: Tensor, bias: Tensor, scale: Tensor | float, values: Tensor) -> Tensor:
+    """1×1 convolutions on the grid, P at once, of their inputs (N, P, C, h, w) -> (N, P, O, h, w).
+
+    weight (P, O, C); bias (P, O, 1), or (O, 1) of all; scale (P, 1, 1), or that of all: of their
+    snaps. `values` are inputs times scales. They and the weights are overwritten.
+    """
+    columns, scaled = whole(values.add_(0.5)).flatten(3), weight.div_(scale)
+    sums = batched([torch.baddbmm(bias, scaled, one) for one in columns])
+    return sums.view(*sums.shape[:3], *values.shape[3:])
 
 
 def batched(pictures: list[Tensor]) -> Tensor:

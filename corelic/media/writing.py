@@ -13,6 +13,9 @@ from corelic.media.picture import Picture
 
 _DEEP_GREY = {"PNG", "TIFF", "JPEG2000", "PPM"}  # formats for which Pillow writes mode I;16
 _LOSSY_QUALITY = 95  # formats' own defaults are made for less
+# Photographs take 0.4 of the time that they do at Pillow's own level, 6, and on average no more
+# bytes: 0.997 of them on Kodak (`python benchmarks/png.py`).
+_PNG_LEVEL = 3
 
 
 def picture_bytes(picture: Picture, path: Path) -> bytes:
@@ -76,5 +79,7 @@ def _format_of(path: Path) -> str:
 def _saved(image: Image.Image, format: str) -> bytes:
     file = BytesIO()
     options = save_options(image, format)
+    if format == "PNG":
+        options["compress_level"] = _PNG_LEVEL
     image.save(file, format=format, quality=_LOSSY_QUALITY, **options)
     return file.getvalue()

@@ -50,6 +50,7 @@ SUMS: dict[Any, Callable[..., float]] = {
     aten.mm.default: products,
     aten.bmm.default: products,
     aten.addmm.default: products_and_bias,
+    aten.baddbmm.default: products_and_bias,
     aten.addmm_.default: products_and_bias,
     aten.addcmul.default: multiplied_and_added,
     aten.addcmul.out: multiplied_and_added,

@@ -15,6 +15,7 @@ an input and a head for each step, heads evaluated only at the phase they decode
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from corelic.codecs.context.base import (
     GaussianParameters,
     Lattice,
 )
-from corelic.entropy.blocks import GridBlock, exact_product
+from corelic.entropy.blocks import GridBlock, exact_products
 from corelic.entropy.grid import GridConv2d
 
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))  # (row, column) of the 2×2 lattice
@@ -112,16 +113,33 @@ class Quarters(ContextModel):
         self, step: int, hyper: Tensor, decoded: Tensor
     ) -> list[GaussianParameters]:
         features: Tensor = self.trunk(self._features(step, hyper, decoded))
-        heads = self.heads[step]
-        assert isinstance(heads, nn.ModuleList)
+        heads = cast("list[GridConv2d]", [*cast(nn.ModuleList, self.heads[step])])
+        if heads[0].weight_bits is not None:
+            return self._of_exact_heads(heads, step, features)
         found = []
         with torch.autocast(hyper.device.type, enabled=False):
             for head, lattice in zip(heads, self.lattices(step), strict=True):
-                assert isinstance(head, GridConv2d)
                 part = replace(lattice, channels=slice(None)).of(features)
-                index, mean = at_lattice(head, part).chunk(2, dim=1)
+                index, mean = head(part.contiguous()).chunk(2, dim=1)
                 found.append(GaussianParameters(index * INDEX_UNIT + INDEX_START, mean))
         return found
+
+    @torch.no_grad()  # what is floored has no gradient
+    def _of_exact_heads(
+        self, heads: list[GridConv2d], step: int, features: Tensor
+    ) -> list[GaussianParameters]:
+        """All four in one product."""
+        ordered = [heads[ORDER[step].index(phase)] for phase in range(len(PHASES))]
+        weight = torch.stack([head.weight.flatten(1) for head in ordered])
+        bias = torch.stack([head.bias[:, None] for head in ordered])
+        scale = features.new_tensor([head.snap.scale for head in ordered])[:, None, None]
+        phases = by_phase(features)
+        values = torch.empty(phases.shape, dtype=features.dtype, device=features.device)
+        torch.mul(phases, scale.view(2, 2, 1, 1, 1), out=values)
+        sums = exact_products(weight, bias, scale, values.flatten(1, 2))
+        index, mean = sums.chunk(2, dim=2)
+        index = index * INDEX_UNIT + INDEX_START
+        return [GaussianParameters(index[:, phase], mean[:, phase]) for phase in ORDER[step]]
 
     def _features(self, step: int, hyper: Tensor, decoded: Tensor) -> Tensor:
         if step == 0:
@@ -139,20 +157,25 @@ class Quarters(ContextModel):
         self, layer: GridConv2d, step: int, hyper: Tensor, decoded: Tensor
     ) -> Tensor:
         """The same sums without their zeros: at each phase, `step` quarters are known at most."""
+        count, _, height, width = decoded.shape
+        known_channels = step * self.quarter
+        shape = (count, len(PHASES), known_channels, height // 2, width // 2)
+        values = torch.empty(shape, dtype=decoded.dtype, device=decoded.device)
+        weight = layer.weight.new_empty(len(PHASES), len(layer.weight), known_channels)
+        for phase in range(len(PHASES)):
+            parts = values[:, phase].chunk(step, dim=1), weight[phase].chunk(step, dim=1)
+            for order, part, of_part in zip(ORDER[:step], *parts, strict=True):
+                lattice = self._lattice(order.index(phase), phase)
+                torch.mul(lattice.of(decoded), layer.snap.scale, out=part)
+                of_part[:] = layer.weight[:, lattice.channels, 0, 0]
+        sums = exact_products(weight, layer.bias[:, None], layer.snap.scale, values)
         features = torch.empty_like(hyper)
-        for phase, (row, column) in enumerate(PHASES):
-            known = [self._lattice(ORDER[earlier].index(phase), phase) for earlier in range(step)]
-            values = torch.cat([lattice.of(decoded) for lattice in known], 1)
-            weight = torch.cat([layer.weight[:, lattice.channels] for lattice in known], 1)
-            every = Lattice(slice(None), row, column, 2)
-            sums = exact_product(weight, layer.bias, values, layer.snap)
-            torch.add(every.of(hyper), sums, out=every.of(features))
+        torch.add(by_phase(hyper), sums.view(count, 2, 2, *sums.shape[2:]), out=by_phase(features))
         return features
 
 
-def at_lattice(layer: GridConv2d, x: Tensor) -> Tensor:
-    """A 1×1 layer at strided positions, (N, C, h, w) -> (N, O, h, w)."""
-    if layer.weight_bits is None:
-        y: Tensor = layer(x.contiguous())
-        return y
-    return exact_product(layer.weight, layer.bias, x, layer.snap)
+def by_phase(x: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, 2, 2, C, h / 2, w / 2), a view: rows and columns of the 2×2 lattice."""
+    count, channels, height, width = x.shape
+    cells = x.view(count, channels, height // 2, 2, width // 2, 2)
+    return cells.permute(0, 3, 5, 1, 2, 4)
