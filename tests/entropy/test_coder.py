@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import constriction
 import numpy as np
@@ -91,6 +92,18 @@ def test_symbols_come_back(original: list[Segment]) -> None:
     for before, after in zip(original, decode(encode(original), original), strict=True):
         assert after.dtype == np.int32
         assert after.tolist() == before.symbols.tolist()
+
+
+@given(st.lists(segments(), max_size=4), st.integers(1, 12))
+@settings(deadline=None)
+def test_chunks_are_no_part_of_the_format(original: list[Segment], chunk: int) -> None:
+    """Of so few symbols, with escapes in several of them: the same bytes, read with either."""
+    whole = encode(original)
+    with mock.patch.object(coder, "CHUNK", chunk):
+        assert encode(original) == whole
+        found = decode(whole, original)
+    for symbols, segment in zip(found, original, strict=True):
+        assert symbols.tolist() == segment.symbols.tolist()
 
 
 @given(st.lists(segments(), max_size=3))
