@@ -85,9 +85,10 @@ def encode(
     With -r, pictures are told by their suffix, hidden ones too, and other files are left out; links
     to folders are not followed. Two pictures that would give one photo.clc give photo.png.clc and
     photo.jpg.clc. What is finished is skipped: a .clc file no older than its picture, of the same
-    weights and quality, stripped or not as asked. So a run that was stopped goes on when started
-    again. With a target, an effort or a classical codec that cannot be told, and a file that exists
-    is an error unless --skip-existing leaves it alone. --memory is for each of the --jobs.
+    weights and quality, or of nearly the size or bpp that is the target, stripped or not as asked.
+    So a run that was stopped goes on when started again. With a PSNR as target, an effort or a
+    classical codec that cannot be told, and a file that exists is an error unless --skip-existing
+    leaves it alone. --memory is for each of the --jobs.
 
     A learned codec takes longer for better files with :effort=1 … 6 behind its name; they decode as
     fast as any.
@@ -129,7 +130,7 @@ def encode(
     )
     if recursive:
         from corelic.codecs.annealing import split_effort
-        from corelic.codecs.finished import is_encoded
+        from corelic.codecs.finished import is_encoded, unlike_quality, unlike_rate, unlike_size
 
         # Beside their sources, results must not be the sources of the next run.
         beside = path is None or any(is_same(path, source) for source in sources)
@@ -138,11 +139,14 @@ def encode(
         tree = plan_tree(sources, path, taken=taken, suffix=suffix, overwrite=overwrite)
         check_codec(codec, device)
         name, effort = split_effort(codec)  # a file does not tell the second
-        # Nor is the quality that meets a target known beforehand.
-        told = aims[1:] == (None, None, None) and native is None and not effort
-        if told and is_done is None:
-            at = DEFAULT_QUALITY if quality is None else quality
-            is_done = partial(is_encoded, codec=name, quality=at, strip=strip)
+        # Nor does it tell a PSNR.
+        if is_done is None and target_psnr is None and native is None and not effort:
+            unlike = partial(unlike_quality, DEFAULT_QUALITY if quality is None else quality)
+            if target_size is not None:
+                unlike = partial(unlike_size, target_size)
+            elif target_bpp is not None:
+                unlike = partial(unlike_rate, target_bpp)
+            is_done = partial(is_encoded, codec=name, unlike=unlike, strip=strip)
         run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)
         return
     makes_folder = output is not None and output.is_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from math import floor, inf
+from math import inf
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -21,7 +21,7 @@ from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.limits import DEFAULT_QUALITY, check_size
 from corelic.codecs.passes import Progress, silent
 from corelic.codecs.registry import list_added, list_own_specs
-from corelic.codecs.targets import encode_to_psnr, encode_to_size
+from corelic.codecs.targets import bytes_at, encode_to_psnr, encode_to_size
 from corelic.codecs.within import open_within, picture_within, read_within
 from corelic.disk import read_file
 from corelic.entropy import container
@@ -35,7 +35,6 @@ from corelic.errors import (
 from corelic.media import Picture
 from corelic.media.reading import load_image
 
-BPP_MAX = 1e6  # beyond what any file has
 DATA = "the data"  # what errors call bytes without a name
 # Of a Picture beside its pixels, as people say.
 METADATA = {"alpha": "transparency", "icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
@@ -133,9 +132,7 @@ def encode(
     if target_bpp is not None:
         if not 0 < target_bpp < inf:
             raise TargetError(f"{target_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
-        pixels = picture.width_px * picture.height_px
-        # No file has no bytes: of what is too small for any, the search says how small they get.
-        target_bytes = max(floor(min(target_bpp, BPP_MAX) * pixels / 8), 1)
+        target_bytes = bytes_at(target_bpp, picture.width_px * picture.height_px)
     watched = progress or silent
     if isinstance(opened, ClassicalCodec):
         picture = _for_peer(picture, opened)

@@ -5,27 +5,54 @@ A result that is older than its source is not one, as for `make`; what else chan
 """
 
 import os
+from collections.abc import Callable
 
 from corelic.codecs.files import quality_step_of
+from corelic.codecs.rate import QUALITY_MAX
 from corelic.codecs.store import by_name
+from corelic.codecs.targets import ENOUGH, bytes_at
 from corelic.disk import read_file, why
 from corelic.entropy import container
+from corelic.entropy.container import Header
 from corelic.errors import BadFileError, OutputError, PictureError
 from corelic.jobs import Job
 from corelic.media.outline import outline_of
 
+# (header and bytes of a file) -> what tells it from one that was made as asked, or None
+Difference = Callable[[Header, int], str | None]
 
-def is_encoded(job: Job, *, codec: str, quality: float, strip: bool) -> bool:
-    """Whether `job.output` holds `job.source`, with these weights and at this quality.
+
+def is_encoded(job: Job, *, codec: str, unlike: Difference, strip: bool) -> bool:
+    """Whether `job.output` holds `job.source`, with these weights and not `unlike` what is asked.
 
     False where it may be written; OutputError where another file is in the way, and says which.
     """
-    return _is_there(job) and _settle(job, _unlike_encoded(job, codec, quality, strip))
+    return _is_there(job) and _settle(job, _unlike_encoded(job, codec, unlike, strip))
 
 
 def is_decoded(job: Job) -> bool:
     """Whether `job.output` is a picture from `job.source`; else as `is_encoded`."""
     return _is_there(job) and _settle(job, _unlike_decoded(job))
+
+
+def unlike_quality(quality: float, header: Header, file_bytes: int) -> str | None:
+    """A `Difference`, as the next two, once what is asked for is given."""
+    if header.quality_step != quality_step_of(quality):
+        return f"has quality {header.quality:g}"
+    return None
+
+
+def unlike_size(target_bytes: int, header: Header, file_bytes: int) -> str | None:
+    """Of very small pictures perhaps no quality fills a target: that cannot be told from here."""
+    fills = file_bytes >= ENOUGH * target_bytes or header.quality == QUALITY_MAX
+    if file_bytes <= target_bytes and fills:
+        return None
+    return f"takes {file_bytes:,} bytes, not quite {target_bytes:,}"
+
+
+def unlike_rate(target_bpp: float, header: Header, file_bytes: int) -> str | None:
+    pixels = header.width_px * header.height_px
+    return unlike_size(bytes_at(target_bpp, pixels), header, file_bytes)
 
 
 def _is_there(job: Job) -> bool:
@@ -40,19 +67,20 @@ def _settle(job: Job, difference: str | None) -> bool:
     return difference is None
 
 
-def _unlike_encoded(job: Job, codec: str, quality: float, strip: bool) -> str | None:
+def _unlike_encoded(job: Job, codec: str, unlike: Difference, strip: bool) -> str | None:
     """What tells the output from what the job would write."""
     if _is_older(job):
         return f"is older than {job.source}"
     try:
-        content = container.read(read_file(job.output))
+        content = container.read(data := read_file(job.output))
     except BadFileError as error:
         return f"is no sound .clc file ({error})"
     header, source = content.header, outline_of(job.source)
     if header.fingerprint != by_name(codec).fingerprint:
         return f"comes from other weights, {header.codec}-{header.generation}"
-    if header.quality_step != quality_step_of(quality):
-        return f"has quality {header.quality:g}"
+    difference = unlike(header, len(data))
+    if difference is not None:
+        return difference
     # Either way round: a photograph is turned upright, and its file need not say so at the front.
     if sorted((header.width_px, header.height_px)) != sorted((source.width_px, source.height_px)):
         return f"is {header.width_px} × {header.height_px}, another size than {job.source}"

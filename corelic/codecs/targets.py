@@ -31,6 +31,7 @@ from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import TargetError
 from corelic.media import Picture
 
+BPP_MAX = 1e6  # beyond what any file has
 TRIALS = 8  # quantisations of the whole picture, drafts among them, at most
 USUAL_TRIALS = 4  # from then on files are kept, in case that no trial is near enough
 LARGEST_BYTES = 2**62  # no file is as large
@@ -86,6 +87,12 @@ class Point:
     step: int
     value: float
     analysis: int
+
+
+def bytes_at(rate_bpp: float, pixels: int) -> int:
+    """That a file of so many pixels may have; at least one."""
+    # No file has no bytes: of what is too small for any, the search says how small they get.
+    return max(math.floor(min(rate_bpp, BPP_MAX) * pixels / 8), 1)
 
 
 def encode_to_size(

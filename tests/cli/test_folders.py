@@ -173,6 +173,41 @@ def test_what_is_finished_is_skipped(corelic: Program, tree: dict[str, str]) -> 
     assert shown == "0 encoded, 5 skipped, 2 left out (.mp4 1, .txt 1), 0 failed\n"
 
 
+@pytest.mark.parametrize("option", ["--target-size", "--target-bpp"])
+def test_what_meets_its_target_is_skipped(
+    corelic: Program, photo: Image.Image, option: str
+) -> None:
+    Path("in").mkdir()
+    photo.resize((120, 88)).save("in/a.png")
+    corelic(*ENCODE, "--json")  # in the middle of what sizes there are
+
+    def target(share: float) -> tuple[str, str]:
+        size = share * middle_bytes
+        return option, str(round(size) if option == "--target-size" else 8 * size / (120 * 88))
+
+    file = Path("out/a.clc")
+    middle_bytes = file.stat().st_size
+    assert counts(corelic(*ENCODE, "--json", "--overwrite", *target(0.9))) == (1, 0, 0, 0)
+    written = file.read_bytes()
+    assert counts(corelic(*ENCODE, "--json", *target(0.9))) == (0, 1, 0, 0)
+    for share in (0.8, 1):
+        ran = corelic(*ENCODE, *target(share))
+        assert ran.exit_code == 1
+        assert f"it exists already, and takes {len(written):,} bytes, not quite" in ran.stderr
+        assert file.read_bytes() == written
+    assert counts(corelic(*ENCODE, "--json", "--overwrite", *target(0.8))) == (1, 0, 0, 0)
+    assert file.stat().st_size <= 0.8 * middle_bytes
+
+
+def test_a_target_beyond_the_best_quality_is_met_by_it(
+    corelic: Program, photo: Image.Image
+) -> None:
+    Path("in").mkdir()
+    photo.resize((60, 40)).save("in/a.png")
+    for expected in ((1, 0, 0, 0), (0, 1, 0, 0)):
+        assert counts(corelic(*ENCODE, "--json", "--target-size", "1MB")) == expected
+
+
 def changed_source(photo: Image.Image) -> None:
     photo.crop((9, 9, 69, 49)).save("in/a.png")
     aged("out/a.clc", days=1)
