@@ -161,6 +161,10 @@ CHANGES = {
     "exponent-0.8": Change("losses weighted by (0.012/λ)^0.8", recipe=loss(0.8)),
     "crops-256": Change("2 crops of 256² instead of 8 of 128²", recipe=stage(batch=2, crop_px=256)),
     "batch-16": Change("16 crops a step", recipe=stage(batch=16)),
+    "scale-3": Change(
+        "squares of up to three times a crop's side, reduced",
+        recipe=lambda recipe: replace(recipe, scale_max=3.0),
+    ),
 }
 
 
