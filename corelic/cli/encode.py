@@ -131,6 +131,7 @@ def encode(
     if recursive:
         from corelic.codecs.annealing import split_effort
         from corelic.codecs.finished import is_encoded, unlike_quality, unlike_rate, unlike_size
+        from corelic.codecs.targets import bytes_at, check_target_bytes
 
         # Beside their sources, results must not be the sources of the next run.
         beside = path is None or any(is_same(path, source) for source in sources)
@@ -138,8 +139,11 @@ def encode(
         taken, suffix = picture_suffixes() - own, native or ".clc"
         tree = plan_tree(sources, path, taken=taken, suffix=suffix, overwrite=overwrite)
         check_codec(codec, device)
-        name, effort = split_effort(codec)  # a file does not tell the second
-        # Nor does it tell a PSNR.
+        if target_size is not None:
+            check_target_bytes(target_size)
+        if target_bpp is not None:
+            bytes_at(target_bpp, pixels=1)
+        name, effort = split_effort(codec)  # a file does not tell the second, nor its PSNR
         if is_done is None and target_psnr is None and native is None and not effort:
             unlike = partial(unlike_quality, DEFAULT_QUALITY if quality is None else quality)
             if target_size is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -130,8 +129,6 @@ def encode(
     if strip:
         picture = picture.stripped()
     if target_bpp is not None:
-        if not 0 < target_bpp < inf:
-            raise TargetError(f"{target_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
         target_bytes = bytes_at(target_bpp, picture.width_px * picture.height_px)
     watched = progress or silent
     if isinstance(opened, ClassicalCodec):

@@ -13,13 +13,13 @@ from corelic.codecs.store import by_name
 from corelic.codecs.targets import ENOUGH, bytes_at
 from corelic.disk import read_file, why
 from corelic.entropy import container
-from corelic.entropy.container import Header
+from corelic.entropy.container import Container
 from corelic.errors import BadFileError, OutputError, PictureError
 from corelic.jobs import Job
 from corelic.media.outline import outline_of
 
-# (header and bytes of a file) -> what tells it from one that was made as asked, or None
-Difference = Callable[[Header, int], str | None]
+# (content and bytes of a file) -> what tells it from one that was made as asked, or None
+Difference = Callable[[Container, int], str | None]
 
 
 def is_encoded(job: Job, *, codec: str, unlike: Difference, strip: bool) -> bool:
@@ -35,24 +35,30 @@ def is_decoded(job: Job) -> bool:
     return _is_there(job) and _settle(job, _unlike_decoded(job))
 
 
-def unlike_quality(quality: float, header: Header, file_bytes: int) -> str | None:
+def unlike_quality(quality: float, content: Container, file_bytes: int) -> str | None:
     """A `Difference`, as the next two, once what is asked for is given."""
-    if header.quality_step != quality_step_of(quality):
-        return f"has quality {header.quality:g}"
+    if content.header.quality_step != quality_step_of(quality):
+        return f"has quality {content.header.quality:g}"
     return None
 
 
-def unlike_size(target_bytes: int, header: Header, file_bytes: int) -> str | None:
-    """Of very small pictures perhaps no quality fills a target: that cannot be told from here."""
-    fills = file_bytes >= ENOUGH * target_bytes or header.quality == QUALITY_MAX
-    if file_bytes <= target_bytes and fills:
-        return None
-    return f"takes {file_bytes:,} bytes, not quite {target_bytes:,}"
+def unlike_size(target_bytes: int, content: Container, file_bytes: int) -> str | None:
+    """Whether latents fill what the rest of the file leaves them, as after a search.
+
+    Of a very small picture perhaps no quality does; that cannot be told from here.
+    """
+    if file_bytes > target_bytes:
+        return f"takes {file_bytes:,} bytes, more than {target_bytes:,}"
+    latent_bytes = len(content.words)
+    enough = ENOUGH * (target_bytes - file_bytes + latent_bytes)
+    if latent_bytes < enough and content.header.quality < QUALITY_MAX:
+        return f"takes {file_bytes:,} bytes, and a better one may have up to {target_bytes:,}"
+    return None
 
 
-def unlike_rate(target_bpp: float, header: Header, file_bytes: int) -> str | None:
-    pixels = header.width_px * header.height_px
-    return unlike_size(bytes_at(target_bpp, pixels), header, file_bytes)
+def unlike_rate(target_bpp: float, content: Container, file_bytes: int) -> str | None:
+    pixels = content.header.width_px * content.header.height_px
+    return unlike_size(bytes_at(target_bpp, pixels), content, file_bytes)
 
 
 def _is_there(job: Job) -> bool:
@@ -78,7 +84,7 @@ def _unlike_encoded(job: Job, codec: str, unlike: Difference, strip: bool) -> st
     header, source = content.header, outline_of(job.source)
     if header.fingerprint != by_name(codec).fingerprint:
         return f"comes from other weights, {header.codec}-{header.generation}"
-    difference = unlike(header, len(data))
+    difference = unlike(content, len(data))
     if difference is not None:
         return difference
     # Either way round: a photograph is turned upright, and its file need not say so at the front.

@@ -89,8 +89,17 @@ class Point:
     analysis: int
 
 
+def check_target_bytes(target_bytes: int) -> None:
+    """TargetError for less than one."""
+    if target_bytes < 1:
+        reason = "a file has at least some; give a positive size"
+        raise TargetError(f"{target_bytes:,} bytes", reason)
+
+
 def bytes_at(rate_bpp: float, pixels: int) -> int:
-    """That a file of so many pixels may have; at least one."""
+    """That a file of so many pixels may have, at least one; TargetError for what is no rate."""
+    if not 0 < rate_bpp < math.inf:
+        raise TargetError(f"{rate_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
     # No file has no bytes: of what is too small for any, the search says how small they get.
     return max(math.floor(min(rate_bpp, BPP_MAX) * pixels / 8), 1)
 
@@ -105,10 +114,9 @@ def encode_to_size(
     progress: Progress = silent,
 ) -> Found:
     """The best file of at most `target_bytes`; TargetError if even quality 0 takes more."""
+    check_target_bytes(target_bytes)
     target_bytes = min(target_bytes, LARGEST_BYTES)
     target = f"{target_bytes:,} bytes"
-    if target_bytes < 1:
-        raise TargetError(target, "a file has at least some; give a positive size")
     with codec.working_on(picture, max_pixels):
         search = Search(codec, picture, memory_bytes, progress)
         picture = search.picture

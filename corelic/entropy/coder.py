@@ -180,8 +180,8 @@ class Decoder:
         """(n,) indexes in [0, T) -> (n,) symbols in [-2**15, 2**15], in the same order."""
         starts = range(0, indexes.size, CHUNK)
         orders, counts = [], np.zeros((len(starts), tables.size.size), np.intp)
-        for row, start in zip(counts, starts, strict=True):
-            order, row[:] = _sort_by_table(indexes[start : start + CHUNK], tables)
+        for number, start in enumerate(starts):
+            order, counts[number] = _sort_by_table(indexes[start : start + CHUNK], tables)
             orders.append(order.astype(np.uint32))
         stops = counts.cumsum(axis=1) + np.array(starts, np.intp)[:, None]
         symbols = np.empty(indexes.size, np.int32)
@@ -211,7 +211,7 @@ class Decoder:
         indexes: NDArray[np.integer[Any]],
         tables: FrequencyTables,
     ) -> None:
-        """The escapes among `symbols` by what they stand for."""
+        """The escapes among `symbols`, at the places `escaped`, by what they stand for."""
         if not escaped.size:
             return
         table = indexes[escaped]

@@ -190,10 +190,10 @@ def test_what_meets_its_target_is_skipped(
     assert counts(corelic(*ENCODE, "--json", "--overwrite", *target(0.9))) == (1, 0, 0, 0)
     written = file.read_bytes()
     assert counts(corelic(*ENCODE, "--json", *target(0.9))) == (0, 1, 0, 0)
-    for share in (0.8, 1):
+    for share, reason in ((0.8, "more than"), (1, "and a better one may have up to")):
         ran = corelic(*ENCODE, *target(share))
         assert ran.exit_code == 1
-        assert f"it exists already, and takes {len(written):,} bytes, not quite" in ran.stderr
+        assert f"and takes {len(written):,} bytes, {reason}" in ran.stderr
         assert file.read_bytes() == written
     assert counts(corelic(*ENCODE, "--json", "--overwrite", *target(0.8))) == (1, 0, 0, 0)
     assert file.stat().st_size <= 0.8 * middle_bytes
@@ -206,6 +206,30 @@ def test_a_target_beyond_the_best_quality_is_met_by_it(
     photo.resize((60, 40)).save("in/a.png")
     for expected in ((1, 0, 0, 0), (0, 1, 0, 0)):
         assert counts(corelic(*ENCODE, "--json", "--target-size", "1MB")) == expected
+
+
+def test_metadata_do_not_fill_a_target(corelic: Program, photo: Image.Image) -> None:
+    Path("in").mkdir()
+    photo.resize((120, 88)).save("in/a.png", icc_profile=bytes(40_000))
+    corelic(*ENCODE)
+    size = Path("out/a.clc").stat().st_size
+    poorer, better = (("--target-size", str(size + more)) for more in (-200, 200))
+    assert counts(corelic(*ENCODE, "--json", "--overwrite", *poorer)) == (1, 0, 0, 0)
+    assert counts(corelic(*ENCODE, "--json", "--overwrite", *better)) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("target", [("--target-bpp", "0"), ("--target-size", "0")])
+def test_impossible_targets_are_one_error(
+    corelic: Program, photo: Image.Image, target: tuple[str, str]
+) -> None:
+    Path("in").mkdir()
+    for name in ("a", "b"):
+        photo.resize((60, 40)).save(f"in/{name}.png")
+    corelic(*ENCODE)
+    ran = corelic(*ENCODE, "--overwrite", *target)
+    assert ran.exit_code == 1
+    assert ran.stderr.count("error") == 1
+    assert "give a positive size" in ran.stderr or "no file has such a rate" in ran.stderr
 
 
 def changed_source(photo: Image.Image) -> None:

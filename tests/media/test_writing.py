@@ -129,3 +129,9 @@ def test_too_little_memory_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OutOfMemoryError):
         picture_bytes(Picture(random((2, 2), np.uint8)), Path("a.png"))
+
+
+def test_a_png_is_compressed_at_a_quick_level() -> None:
+    """As the first bytes of a zlib stream tell: 0x9C would be the usual one."""
+    data = picture_bytes(Picture(random((9, 9, 3), np.uint8)), Path("picture.png"))
+    assert data[data.index(b"IDAT") + 4 :].startswith(b"\x78\x5e")

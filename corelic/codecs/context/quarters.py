@@ -175,7 +175,10 @@ class Quarters(ContextModel):
 
 
 def by_phase(x: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, 2, 2, C, h / 2, w / 2), a view: rows and columns of the 2×2 lattice."""
+    """(N, C, h, w) -> (N, 2, 2, C, h / 2, w / 2), a view: rows and columns of the 2×2 lattice.
+
+    h and w are even: latents are padded to whole hyper-latents.
+    """
     count, channels, height, width = x.shape
     cells = x.view(count, channels, height // 2, 2, width // 2, 2)
     return cells.permute(0, 3, 5, 1, 2, 4)
