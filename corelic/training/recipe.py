@@ -109,6 +109,7 @@ class Recipe(Strict):
     attacked   None: photographs alone
     scale_max  photographs are shown at random scales from 1 to 1 / scale_max
     precision  of the networks while training; "32-true" repeats a run bit for bit on CPUs
+    compiled   whether `torch.compile` takes minutes first, to make each step shorter
     """
 
     codec: str
@@ -121,6 +122,7 @@ class Recipe(Strict):
     attacked: Attacked | None = None
     scale_max: float = 1.0
     precision: Precision = "bf16-mixed"
+    compiled: bool = False
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from corelic.codecs import spec_json
 from corelic.codecs.learned import LearnedImageCodec
@@ -91,6 +91,17 @@ def lay_out_moments(adam: torch.optim.Adam) -> None:
                 moments[name] = torch.empty_like(weight).copy_(moment)
 
 
+def compiled(objective: nn.Module, device: torch.device) -> nn.Module:
+    """The same as one graph, of fewer and larger kernels.
+
+    On GPUs it is replayed as a CUDA graph: kernels of small networks are shorter than what it takes
+    to launch them.
+    """
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    graph: nn.Module = torch.compile(objective, fullgraph=True, dynamic=False, mode=mode)
+    return graph
+
+
 class Trainer:
     """Holds a run's state; `run` yields its progress, and can be stopped after any of them."""
 
@@ -148,7 +159,9 @@ class Trainer:
         if saved is not None:
             for name, average in zip(self.parameter_names, self.averages, strict=True):
                 average.copy_(saved.average[name])
-        objective = Objective(self.codec, recipe.loss)
+        objective: nn.Module = Objective(self.codec, recipe.loss)
+        if recipe.compiled:
+            objective = compiled(objective, self.fabric.device)
         self.objective, self.adam = self.fabric.setup(objective, adam)
 
     @property
@@ -297,6 +310,8 @@ class Trainer:
         # Noise differs between processes, as if each had drawn its part of one field.
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 64 + self.fabric.global_rank)
         device = self.fabric.device
+        if self.recipe.compiled:
+            self.keep_masks(stage)
         total = torch.zeros(3, device=device)
         parts = list(zip(x.chunk(stage.passes), quality.chunk(stage.passes), strict=True))
         for number, (crops, qualities) in enumerate(parts):
@@ -308,6 +323,13 @@ class Trainer:
                 self.fabric.backward(figures[0])
             total += figures.detach()
         return total.cpu()
+
+    def keep_masks(self, stage: Stage) -> None:
+        """Those of the context, before a graph begins that would make them at every step."""
+        transform, multiple_px = self.spec.transform, self.spec.pad_multiple_px
+        side = math.ceil(stage.crop_px / multiple_px) * multiple_px // transform.stride_px
+        shape = 1, transform.latent_channels, side, side
+        self.codec.masks_for(torch.empty(shape, device=self.fabric.device))
 
     def step(self, x: Tensor, quality: Tensor) -> Tensor:
         """One update with these crops -> (loss, mean bpp, mean PSNR) of this process."""

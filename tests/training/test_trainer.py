@@ -9,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning.fabric import Fabric
 from skimage import data
-from torch import Tensor
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from corelic.codecs import registry, store
 from corelic.codecs.base import CodecSpec
@@ -159,6 +161,35 @@ def test_mixed_precision_rounds_no_pixels_and_no_qualities(
     x, quality = trainer.samples_of(0)
     trainer.step(x, quality)
     assert seen[0].equal(as_float(x)) and seen[1].equal(quality)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
+def test_compiled_steps_are_those_that_are_not(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a compiler that makes graphs and no code; with noise, and one graph for all steps."""
+    stage = RECIPE.stages[0]
+    compile_module = torch.compile
+
+    def without_code(module: nn.Module, **options: Any) -> nn.Module:
+        options.pop("mode", None)  # is of the other compiler
+        return compile_module(module, **options | {"backend": "aot_eager"})
+
+    monkeypatch.setattr(torch, "compile", without_code)
+    found: dict[bool, list[Tensor]] = {}
+    for compiled in (False, True):
+        torch.compiler.reset()
+        counters.clear()
+        trainer = tiny_trainer(replace(RECIPE, precision="32-true", compiled=compiled))
+        found[compiled] = []
+        for number in range(2):
+            x, quality = trainer.samples(number, stage)
+            figures = trainer.gradients(number, stage, x, quality)
+            gradients = [one.grad for one in trainer.codec.parameters() if one.grad is not None]
+            found[compiled] += [figures, *(gradient.clone() for gradient in gradients)]
+            trainer.adam.zero_grad()
+        assert counters["stats"]["unique_graphs"] == int(compiled)
+    assert all(one.equal(other) for one, other in zip(*found.values(), strict=True))
 
 
 def test_a_stage_that_cannot_be_shared_is_told_before_the_first(
