@@ -24,11 +24,16 @@ from corelic.training.setup import Setup
 
 ROOT = Path(__file__).parents[1]
 LOG = ROOT / "recipes" / "CAMPAIGN.md"
+RESULT = "kodak.json"  # in a run's folder
 MARK = "<!-- stretches: python benchmarks/campaign.py writes them above this line -->"
 
 
 def is_finished(run: Path) -> bool:
-    if not Setup.exists(run) or not checkpoint.exists(run):
+    """At its end, exported and measured; what was killed in between is taken up again."""
+    measured, at_its_end = run / RESULT, run / checkpoint.INDEX
+    if not Setup.exists(run) or not checkpoint.exists(run) or not measured.exists():
+        return False
+    if measured.stat().st_mtime < at_its_end.stat().st_mtime:
         return False
     return checkpoint.load(run).position.step >= Setup.load(run).recipe.steps
 
@@ -95,7 +100,7 @@ def main() -> None:
     train += ["--resume", "--stop-after", given.minutes, "--device", given.device]
     subprocess.run(train, check=True)
     weights = next(run.glob("*.safetensors"))
-    result = run / "kodak.json"
+    result = run / RESULT
     measure = [sys.executable, str(ROOT / "benchmarks" / "kodak.py"), "--codec", str(weights)]
     result.unlink(missing_ok=True)
     subprocess.run([*measure, "--out", str(result)], check=False)  # fails where a curve bends

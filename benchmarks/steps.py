@@ -71,7 +71,8 @@ def in_mode(recipe: Recipe, mode: str, batch: int) -> Recipe:
     """The recipe's last stage alone: what most of a run consists of."""
     precision, _, compiled = mode.partition("+")
     stage = replace(recipe.stages[-1], batch=batch, passes=1)
-    changed = replace(recipe, stages=(stage,), start=None, compiled=bool(compiled))
+    changed = replace(recipe, stages=(stage,), start=None, attacked=None)
+    changed = replace(changed, compiled=bool(compiled))
     return replace(changed, precision="32-true" if precision == "32-true" else "bf16-mixed")
 
 
@@ -98,7 +99,7 @@ class Timed:
         wanted = DeviceType.CUDA if self.on_gpu else DeviceType.CPU
         times_us: dict[str, float] = {}
         for event in found.key_averages():
-            if event.device_type == wanted:
+            if event.device_type == wanted and not event.is_user_annotation:  # they span kernels
                 own_us = event.self_device_time_total if self.on_gpu else event.self_cpu_time_total
                 times_us[event.key] = times_us.get(event.key, 0.0) + own_us
         total_us = sum(times_us.values())

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -105,6 +106,29 @@ def test_the_campaign_goes_on_from_what_is_finished(
         }
         assert next_job(recipe, tmp_path / "runs" / "on") == (planned, following)
         run = following
+
+
+def test_a_stretch_of_the_campaign_is_finished_when_it_was_measured(
+    script: Callable[[str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was killed after its last step still has weights of an earlier pause."""
+    is_finished = script("campaign")["is_finished"]
+    named = is_finished.__globals__
+    recipe, position = SimpleNamespace(steps=10), SimpleNamespace(step=10)
+    there = SimpleNamespace(exists=lambda _: True, load=lambda _: SimpleNamespace(recipe=recipe))
+    monkeypatch.setitem(named, "Setup", there)
+    monkeypatch.setattr(named["checkpoint"], "exists", lambda _: True)
+    monkeypatch.setattr(named["checkpoint"], "load", lambda _: SimpleNamespace(position=position))
+    saved, measured = tmp_path / "checkpoint.json", tmp_path / "kodak.json"
+    saved.touch()
+    assert not is_finished(tmp_path)
+    measured.touch()
+    os.utime(measured, (0, 0))
+    assert not is_finished(tmp_path)
+    os.utime(measured)
+    assert is_finished(tmp_path)
+    position.step = 9
+    assert not is_finished(tmp_path)
 
 
 class Peer:

@@ -9,6 +9,7 @@ from typer import Argument, BadParameter, Exit, Option
 
 from corelic.cli import options
 from corelic.cli.show import print_json
+from corelic.console import printable
 
 
 def _print_list(given: bool) -> None:
@@ -39,7 +40,8 @@ def bdrate(
     """Compare rate–distortion curves: how much more rate each needs than the last one.
 
     A curve is a file in CompressAI's layout, as `corelic bench` writes it, or one that was
-    published and ships with corelic. Where both know single pictures, their quartiles follow.
+    published and ships with corelic. Where both know single pictures, their quartiles
+    follow.
 
     \b
     Examples:
@@ -73,24 +75,27 @@ def bdrate(
                 {"curve": source, "anchor": last, "metric": metric}
                 | asdict(rate)
                 | {"warnings": warnings[source]}
-                | {"pictures": dict(pictures.percents)}
+                | {"pictures": dict(pictures.percents), "left_out": dict(pictures.left_out)}
                 for source, rate, pictures in found
             ]
         )
         return
     each = any(pictures.percents for _, _, pictures in found)
     columns = ["curve", "BD-rate", "over"]
-    table = Table(*columns, *(["pictures: least … median … most"] if each else []))
+    table = Table(*columns, *(["pictures: least, quartiles, most"] if each else []))
     for source, rate, pictures in found:
-        least, _first, median, _third, most = pictures.quartiles
-        cells = [source, f"{rate.percent:+.2f} %", f"{rate.low_db:.2f} … {rate.high_db:.2f} dB"]
+        cells = [
+            printable(source),
+            f"{rate.percent:+.2f} %",
+            f"{rate.low_db:.2f} … {rate.high_db:.2f} dB",
+        ]
         if pictures.percents:
-            cells.append(f"{least:+.1f} … {median:+.1f} … {most:+.1f} %")
+            cells.append(" … ".join(f"{percent:+.1f}" for percent in pictures.quartiles) + " %")
         table.add_row(*cells)
     Console(markup=False).print(table)
-    print(f"anchor: {last}, {metric}, pchip")
+    print(f"anchor: {printable(last)}, {metric}, pchip")
     for source, _rate, pictures in found:
         for warning in warnings[source]:
-            print(f"mind, {source}: {warning}")
+            print(printable(f"mind, {source}: {warning}"))
         for name, reason in pictures.left_out:
-            print(f"left out, {source}, {name}: {reason}")
+            print(printable(f"left out, {source}, {name}: {reason}"))

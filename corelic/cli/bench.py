@@ -11,7 +11,7 @@ from typer import Argument, BadParameter, Exit, Option
 
 import corelic
 from corelic.cli import options
-from corelic.console import show_error, step_bar
+from corelic.console import printable, show_error, step_bar
 
 if TYPE_CHECKING:
     from corelic.eval.results import Results
@@ -87,7 +87,7 @@ def bench(
         run = outcome.results.run
         left_out = [p.name for p in run.pictures if not p.averaged]
         if left_out:
-            print(f"left out of every average: {', '.join(left_out)}")
+            print(printable(f"left out of every average: {', '.join(left_out)}"))
         # Failures are of files, or of a codec on one: they do not add up with pictures.
         count, averaged = len(outcome.failures), len(run.averaged)
         failures = "1 failure" if count == 1 else f"{count} failures"
@@ -107,7 +107,7 @@ def _show(found: Results, console: Console) -> None:
         rate = rates[cost.codec]
         times = cost.encode_s, cost.decode_s, cost.encode_one_core_s, cost.decode_one_core_s
         table.add_row(
-            cost.codec,
+            printable(cost.codec),
             f"{rate.percent:+.1f} %" if rate else "none",
             f"{rate.low_db:.1f} … {rate.high_db:.1f} dB" if rate else "",
             *("" if time is None else f"{time:.3f} s" for time in times),
@@ -117,4 +117,4 @@ def _show(found: Results, console: Console) -> None:
     print("times are per megapixel: encode and decode with all cores, then with one")
     for row in run.bd_rates:
         for warning in (*row.warnings, *filter(None, [row.reason])):
-            print(f"mind, {row.curve}, {row.metric}: {warning}")
+            print(printable(f"mind, {row.curve}, {row.metric}: {warning}"))

@@ -204,7 +204,8 @@ def reader(pictures: Sequence[PictureFile]) -> Read:
 def _files(sources: Sequence[Path]) -> Iterator[Path]:
     for source in sources:
         if source.is_dir():
-            inside = (path for path in source.iterdir() if path.is_file())
+            # A link that leads nowhere shall fail by name.
+            inside = (path for path in source.iterdir() if path.is_file() or not path.exists())
             yield from sorted(path for path in inside if not path.name.startswith("."))
         else:
             yield source

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from corelic.errors import CorelicError, MissingPartError, PeerError, WorkerError
+from corelic.errors import CorelicError, MissingPartError, PeerError, PictureError, WorkerError
 from corelic.eval.store import Store
 from corelic.eval.tasks import Task
 from corelic.workers import attempts
@@ -69,8 +69,11 @@ def work(task: Task, data: bytes) -> Done:
     """One task; what is not the user's concern but a bug goes on as it is."""
     try:
         return Done(task, task.run(data), None)
-    except CorelicError as error:
+    except CorelicError as error:  # of which some are MemoryErrors, and say what they lack it for
         return Done(task, None, error)
+    except MemoryError:
+        reason = "needs more memory than there is"
+        return Done(task, None, PictureError(task.subject.picture, reason))
 
 
 def readable(tasks: Iterable[Task], read: Read, unread: list[Done]) -> Iterator[tuple[Task, bytes]]:
@@ -129,7 +132,12 @@ class Ray:
         ray = _ray()
         if not ray.is_initialized():
             local = {} if self.address else {"num_cpus": self.count, "include_dashboard": False}
-            ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
+            try:
+                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
+            except (OSError, RuntimeError, ValueError) as error:
+                place = self.address or "a local cluster"
+                reason = f"cannot work with {place} ({error}); --jobs needs no cluster"
+                raise PeerError("--engine ray", reason) from error
         remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(work)
         errors = ray.exceptions
         lost = errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError

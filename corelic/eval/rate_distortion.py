@@ -158,8 +158,21 @@ def bd_rate(
         raise CurveError(curve.name, reason)
     anchor_log_rate, log_rate = (rate.mean_log_rate(low_db, high_db) for rate in both)
     warnings = [warning for rate in both for warning in rate.warnings(low_db, high_db)]
+    warnings += _of_other_pictures(anchor, curve)
     percent = 100 * math.expm1(log_rate - anchor_log_rate)
     return BdRate(percent, low_db, high_db, tuple(dict.fromkeys(warnings)))
+
+
+def _of_other_pictures(anchor: Curve, curve: Curve) -> list[str]:
+    """A warning where both curves know their pictures, and are averages over different ones."""
+    known, own = ({picture.name for picture in each.pictures} for each in (anchor, curve))
+    if not known or not own or known == own:
+        return []
+    both = len(known & own)
+    return [
+        f"{curve.name} is over {len(own)} pictures and {anchor.name} over {len(known)}, of which "
+        f"{both} are the same by name: perhaps off by tens of points"
+    ]
 
 
 def read_curve(path: Path) -> Curve:
@@ -168,11 +181,11 @@ def read_curve(path: Path) -> Curve:
     layout = "CompressAI's layout; that has a name and results with bpp"
     try:
         content = json.loads(data)
-    except ValueError as error:  # which may quote all of a binary file
+    except (ValueError, RecursionError) as error:  # which may quote all of a binary file
         raise CurveError(str(path), f"is not JSON, and so no curve in {layout}") from error
     try:
         return _curve(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise CurveError(str(path), f"is not a curve in {layout} ({error!r})") from error
 
 
@@ -187,7 +200,7 @@ def _curve(content: Any) -> Curve:
     )
     return Curve(
         name=str(content["name"]),
-        points=tuple(Point(float(row[0]), *map(_number, row[1:])) for row in rows),
+        points=tuple(Point(_rate(row[0]), *map(_number, row[1:])) for row in rows),
         description=str(content.get("description", "")),
         # Ours, which other readers of the layout pass over.
         pictures=tuple(_curve(picture) for picture in content.get("curve_per_picture", ())),
@@ -221,6 +234,13 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def _rate(value: object) -> float:
+    rate_bpp = _number(value)
+    if rate_bpp is None or not math.isfinite(rate_bpp):
+        raise ValueError(f"{value!r} is no rate")
+    return float(rate_bpp)
+
+
 def _number(value: object) -> float | None:
     if value is None or isinstance(value, int | float):
         return value
@@ -244,11 +264,13 @@ class _Rate:
         pairs = [(point.quality_db(metric), point.rate_bpp) for point in curve.points]
         # In memory a lossless point is infinite and in a file it is null, as what was not measured:
         # a curve must be the same in both.
-        points = sorted(
+        finite = [
             (quality, rate)
             for quality, rate in pairs
             if quality is not None and quality != math.inf
-        )
+        ]
+        # Of a codec with few levels, two qualities may be the same file.
+        points = sorted(set(finite))
         if len(points) < MIN_POINTS:
             reason = f"has {len(points)} points with a finite {metric}, and needs {MIN_POINTS}"
             raise CurveError(curve.name, f"{reason}; measure more qualities")
@@ -263,7 +285,7 @@ class _Rate:
             name=curve.name,
             quality_db=tuple(quality for quality, _ in points),
             log_rate=tuple(math.log(rate) for _, rate in points),
-            left_out=len(pairs) - len(points),
+            left_out=len(pairs) - len(finite),
         )
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from corelic.disk import atomic_write, make_folder
 from corelic.errors import CorelicError, MissingPartError, OutputError
@@ -23,6 +23,7 @@ from corelic.eval.results import METRICS, Results
 
 # What tells a page that may be replaced from somebody's own.
 MARK, MARKED_BYTES = b"<title>corelic bench:", 1000
+KINDS: tuple[Literal["png"], Literal["svg"]] = ("png", "svg")
 
 
 def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
@@ -38,11 +39,16 @@ def write(folder: Path, out: Path, *, also: Sequence[str] = ()) -> list[Path]:
     brief = _briefly(curves)
     for metric in METRICS:
         if any(pairs(curve, metric) for _, curve in curves):
-            files[f"{metric}.png"] = plot(brief, metric, "png", title=title)
-            files[f"{metric}.svg"] = plot(brief, metric, "svg", title=title)
-    check_ours(out, files)
+            for kind in KINDS:
+                files[f"{metric}.{kind}"] = plot(brief, metric, kind, title=title)
+    replaced = is_ours(out)
+    if not replaced:
+        check_free(out, files)
     for name, data in files.items():
         atomic_write(out / name, data, overwrite=True)
+    if replaced:  # else a plot of another run would lie beside this page
+        for name in {f"{metric}.{kind}" for metric in METRICS for kind in KINDS} - files.keys():
+            (out / name).unlink(missing_ok=True)
     return [out / name for name in files]
 
 
@@ -65,11 +71,14 @@ def labelled(found: Results, also: Sequence[str]) -> list[tuple[str, Curve]]:
     return curves
 
 
-def check_ours(out: Path, names: Iterable[str]) -> None:
-    """OutputError where files of these names are in the folder, and no page of ours is."""
+def is_ours(out: Path) -> bool:
+    """Whether a page of ours is in the folder."""
     page = out / "index.html"
-    if page.is_file() and MARK in page.read_bytes()[:MARKED_BYTES]:
-        return
+    return page.is_file() and MARK in page.read_bytes()[:MARKED_BYTES]
+
+
+def check_free(out: Path, names: Iterable[str]) -> None:
+    """OutputError where files of these names are in the folder."""
     for name in names:
         if (out / name).exists():
             reason = "it exists already, and is of no report; give another folder with -o"
@@ -143,9 +152,17 @@ def _bd(row: results.BdRow) -> dict[str, Any]:
         "percent": rate.percent,
         "low_db": rate.low_db,
         "high_db": rate.high_db,
-        "warnings": row.warnings,
+        "warnings": [*row.warnings, *_left_out(row)],
         "quartiles": row.pictures.quartiles if row.pictures.percents else None,
     }
+
+
+def _left_out(row: results.BdRow) -> list[str]:
+    count = len(row.pictures.left_out)
+    if count == 0:
+        return []
+    of = count + len(row.pictures.percents)
+    return [f"{count} of {of} pictures cannot be compared, and quartiles are without them"]
 
 
 def _shown(folder: Path, found: Results) -> list[dict[str, Any]]:

@@ -227,6 +227,9 @@ def write(results: Results, rows: Rows, folder: Path) -> None:
     run = results.run
     (folder / "curves").mkdir(exist_ok=True)
     files = curve_files(facts.name for facts in run.codecs)
+    # Curves of a codec that is no longer in the run would be of pictures of then.
+    for stale in _files_of(folder) - set(files.values()):
+        (folder / "curves" / stale).unlink(missing_ok=True)
     for curve, facts in zip(results.curves, run.codecs, strict=True):
         meta = {
             "colour": facts.colour,
@@ -244,6 +247,14 @@ def write(results: Results, rows: Rows, folder: Path) -> None:
     atomic_write(folder / "costs.json", costs + b"\n", overwrite=True)
     facts_of_run = TypeAdapter(Run).dump_json(run, indent=1)
     atomic_write(folder / "run.json", facts_of_run + b"\n", overwrite=True)
+
+
+def _files_of(folder: Path) -> set[str]:
+    """The curves of the run that was written here before, if any was."""
+    with suppress(OSError, ValidationError):
+        run = TypeAdapter(Run).validate_json((folder / "run.json").read_bytes())
+        return set(curve_files(facts.name for facts in run.codecs).values())
+    return set()
 
 
 def read(folder: Path) -> Results:

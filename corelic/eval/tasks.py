@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from corelic.codecs.api import open_image_codec
 from corelic.codecs.base import ImageCodec
+from corelic.errors import PeerError
 from corelic.eval import memory
 from corelic.eval.metrics import luma_mse, ms_ssim, mse, mse_as_db, psnr_db, ssim
 from corelic.eval.threads import can_limit, cores, torch_threads
@@ -60,9 +61,13 @@ class Subject:
 
 def subject_of(codec: str, device: str, picture: str, digest: str) -> Subject:
     """As the codec is here and now."""
+    return Subject(codec, version_of(codec, device), device, picture, digest)
+
+
+def version_of(codec: str, device: str) -> str:
+    """Of a codec here and now, and of what it computes with."""
     facts = opened(codec, device).facts
-    told = f"{facts.name}; {facts.version}; {software()}"
-    return Subject(codec, told, device, picture, digest)
+    return f"{facts.name}; {facts.version}; {software()}"
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +151,7 @@ class Task(ABC):
         """The result, from the picture file's bytes; raises CorelicError."""
 
     def open(self, data: bytes) -> tuple[ImageCodec, Picture]:
-        return opened(self.subject.codec, self.subject.device), _picture(data)
+        return same_codec(self.subject), _picture(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +249,25 @@ class Memory(Task):
     machine: str
 
     def run(self, data: bytes) -> MemoryUsed:
-        subject = self.subject
-        return MemoryUsed(
-            memory.peak_bytes(_once, subject.codec, subject.device, data, self.quality)
-        )
+        return MemoryUsed(memory.peak_bytes(_once, self.subject, data, self.quality))
 
 
-def _once(codec: str, device: str, data: bytes, quality: float) -> None:
+def _once(subject: Subject, data: bytes, quality: float) -> None:
     """What `Memory` watches."""
-    opened_codec = opened(codec, device)
-    opened_codec.decode(opened_codec.encode(_picture(data), quality))
+    codec = same_codec(subject)
+    codec.decode(codec.encode(_picture(data), quality))
+
+
+def same_codec(subject: Subject) -> ImageCodec:
+    """The one that a task is about; PeerError where another is here by that name.
+
+    Another process opens it later, and perhaps on another machine.
+    """
+    here = version_of(subject.codec, subject.device)
+    if here != subject.version:
+        reason = f"is {here!r} where a worker is, and was {subject.version!r} where the run began"
+        raise PeerError(subject.codec, f"{reason}; run it again")
+    return opened(subject.codec, subject.device)
 
 
 @lru_cache(maxsize=32)

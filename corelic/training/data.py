@@ -102,8 +102,13 @@ def _frames(path: Path) -> Iterator[tuple[str, Image.Image]]:
 
 
 def listing(source: Path) -> str:
-    """Names, sizes and times of the files: what a cache of them follows from."""
-    files = [(path.name, path.stat()) for path in sorted(source.iterdir())]
+    """Names, sizes and times of what `read_pictures` reads: what a cache follows from.
+
+    Of nothing else: a run in a folder of pictures must not change what it is.
+    """
+    taken = {".tar", *SUFFIXES, *CLIP_SUFFIXES}
+    paths = (path for path in sorted(source.iterdir()) if path.suffix.lower() in taken)
+    files = [(path.name, path.stat()) for path in paths if path.is_file()]
     return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files])
 
 

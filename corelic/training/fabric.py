@@ -9,21 +9,30 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision, Precision
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from corelic.errors import TrainingError
 from corelic.training.recipe import Recipe
 
 
 def make_fabric(recipe: Recipe, device: str) -> Fabric:
     """One process and one device; under `torchrun`, as many as it started, on all its machines."""
+    # Else cuDNN may multiply with ten bits where precision is to be float32.
+    torch.backends.cudnn.allow_tf32 = False
     here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("WORLD_SIZE", 1)) // here
-    fabric = Fabric(
-        accelerator=device,
-        devices=here,
-        num_nodes=nodes,
-        strategy="ddp" if here * nodes > 1 else "auto",
-        plugins=precision_of(recipe, device),
-    )
+    accelerator = "cuda" if device == "auto" and torch.cuda.is_available() else device
+    accelerator = "cpu" if accelerator == "auto" else accelerator  # MPS has no float64
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=here,
+            num_nodes=nodes,
+            strategy="ddp" if here * nodes > 1 else "auto",
+            plugins=precision_of(recipe, accelerator),
+        )
+    except MisconfigurationException as error:  # more processes than GPUs, say
+        raise TrainingError(f"{here} processes cannot train here ({error})") from error
     before = torch.distributed.is_initialized()
     fabric.launch()
     if torch.distributed.is_initialized() and not before:
@@ -42,13 +51,10 @@ class MixedInside(MixedPrecision):
         return data
 
 
-def precision_of(recipe: Recipe, device: str) -> Precision:
+def precision_of(recipe: Recipe, accelerator: str) -> Precision:
     if recipe.precision == "32-true":
         return Precision()
-    if device == "auto":  # as Fabric chooses
-        device = "mps" if torch.backends.mps.is_available() else "cpu"
-        device = "cuda" if torch.cuda.is_available() else device
-    return MixedInside(recipe.precision, device)
+    return MixedInside(recipe.precision, accelerator)
 
 
 def in_words(device: torch.device, processes: int = 1) -> str:

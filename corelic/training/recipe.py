@@ -18,6 +18,7 @@ import yaml
 from corelic.errors import RecipeError
 
 MS_SSIM_MIN_PX = 161  # five scales of an 11-pixel window
+SEEDS = 2**31  # times what a run makes of each, they stay below what torch takes
 
 
 class Strict:
@@ -126,7 +127,8 @@ class Recipe(Strict):
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        require(self.seed >= 0 and self.checkpoint_minutes > 0, "a seed from 0 up, minutes above 0")
+        require(0 <= self.seed < SEEDS, f"a seed from 0 to {SEEDS - 1}")
+        require(self.checkpoint_minutes > 0, "minutes above 0")
         require(bool(self.stages), "at least one stage")
         require(1 <= self.scale_max <= 8, "a scale_max from 1 to 8")
         if self.loss.distortion == "ms-ssim":

@@ -13,11 +13,13 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from corelic.codecs import spec_json
@@ -91,15 +93,36 @@ def lay_out_moments(adam: torch.optim.Adam) -> None:
                 moments[name] = torch.empty_like(weight).copy_(moment)
 
 
-def compiled(objective: nn.Module, device: torch.device) -> nn.Module:
+def compiled(objective: nn.Module, recipe: Recipe, fabric: Fabric) -> nn.Module:
     """The same as one graph, of fewer and larger kernels.
 
     On GPUs it is replayed as a CUDA graph: kernels of small networks are shorter than what it takes
-    to launch them.
+    to launch them. Not where passes share a step: a second pass would overwrite the gradients of
+    the first, which are in the graph's own memory.
     """
-    mode = "reduce-overhead" if device.type == "cuda" else "default"
-    graph: nn.Module = torch.compile(objective, fullgraph=True, dynamic=False, mode=mode)
-    return graph
+    if fabric.world_size > 1:
+        reason = "compiled steps are for one process; set compiled: false"
+        raise TrainingError(reason)
+    alone = all(stage.passes == 1 for stage in recipe.stages)
+    mode = "reduce-overhead" if fabric.device.type == "cuda" and alone else "default"
+    graph = torch.compile(objective, fullgraph=True, dynamic=False, mode=mode)
+    return cast(nn.Module, graph)
+
+
+@contextmanager
+def sentences(recipe: Recipe) -> Iterator[None]:
+    """What a step may fail for, said so that one can do something about it."""
+    try:
+        yield
+    except Exception as error:
+        # torch's CPU allocator has no exception of its own.
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            reason = "a step needs more memory than there is; give its stage more passes"
+            raise TrainingError(f"{reason}, or a smaller batch ({error})") from error
+        if recipe.compiled and type(error).__module__.startswith("torch._"):
+            reason = f"the networks cannot be compiled here ({error}); set compiled: false"
+            raise TrainingError(reason) from error
+        raise
 
 
 class Trainer:
@@ -114,13 +137,10 @@ class Trainer:
         self.fabric = make_fabric(recipe, device)
         for stage in recipe.stages:
             self.check_shares(stage)
-        if self.fabric.is_global_zero:
+        # One process decodes the pictures, however long it takes, and the others find them.
+        with self.fabric.rank_zero_first():
             run.mkdir(parents=True, exist_ok=True)
-            # One process decodes the pictures, the others find them.
-            setup.open_cache(run)
-            setup.open_attacked(run)
-        self.fabric.barrier()
-        cache, attacked = setup.open_cache(run), setup.open_attacked(run)
+            cache, attacked = setup.open_cache(run), setup.open_attacked(run)
         known = " ".join(each.digest for each in (cache, attacked) if each is not None)
         self.setup = replace(setup, pictures=known)
         photographs = Crops(cache, recipe.seed, recipe.scale_max)
@@ -161,8 +181,9 @@ class Trainer:
                 average.copy_(saved.average[name])
         objective: nn.Module = Objective(self.codec, recipe.loss)
         if recipe.compiled:
-            objective = compiled(objective, self.fabric.device)
+            objective = compiled(objective, recipe, self.fabric)
         self.objective, self.adam = self.fabric.setup(objective, adam)
+        self.check_agreement()
 
     @property
     def parameter_names(self) -> list[str]:
@@ -171,6 +192,15 @@ class Trainer:
     @property
     def share(self) -> float:
         return self.position.step / self.recipe.steps
+
+    def check_agreement(self) -> None:
+        """TrainingError unless all processes begin at one step of one plan."""
+        mine = self.position.step, self.recipe.stages
+        if self.fabric.broadcast(mine) != mine:
+            raise TrainingError(
+                f"process {self.fabric.global_rank} finds another state of the run than the first "
+                f"one does; all machines need {self.folder} on a disk that they share"
+            )
 
     def remember_setup(self) -> None:
         """Writes the plan into the run's folder: a resumed run follows that.
@@ -316,7 +346,7 @@ class Trainer:
         parts = list(zip(x.chunk(stage.passes), quality.chunk(stage.passes), strict=True))
         for number, (crops, qualities) in enumerate(parts):
             crops = as_float(crops.to(device, non_blocking=True))
-            with ExitStack() as stack:
+            with sentences(self.recipe), ExitStack() as stack:
                 if self.fabric.world_size > 1 and number < len(parts) - 1:
                     stack.enter_context(self.fabric.no_backward_sync(self.objective))
                 figures: Tensor = self.objective(crops, qualities.to(device)) / len(parts)

@@ -92,6 +92,13 @@ def test_nobody_elses_files_are_replaced(corelic: Program, photos: Path, tmp_pat
     assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 2
     for _ in range(2):  # its own it does replace
         assert corelic("report", "out").exit_code == 0
+    assert Path("out/report/ms-ssim.png").exists()
+    with Image.open(photos / "coffee.png") as image:
+        image.crop((0, 0, 100, 100)).save("small.png")  # too small for MS-SSIM
+    small = ("bench", "small.png", *quick[2:], "--sample", "0", "-o", "out")
+    assert corelic(*small).exit_code == corelic("report", "out").exit_code == 0
+    assert {path.suffix for path in Path("out/report").glob("psnr.*")} == {".png", ".svg"}
+    assert not Path("out/report/ms-ssim.png").exists()
     shutil.rmtree("out/cells")  # what one does who needs no more runs
     assert corelic(*quick, "--sample", "0", "-o", "out").exit_code == 0
 

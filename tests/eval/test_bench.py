@@ -11,22 +11,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from corelic.codecs import peers
+from corelic.codecs import peers, store
 from corelic.errors import MissingPartError, PeerError, UnknownCodecError
 from corelic.eval import averages, bench, engines, published, results, tasks
 from corelic.eval.engines import Engine, Processes, Ray
 from corelic.eval.metrics import ms_ssim, psnr_db
 from corelic.eval.rate_distortion import Curve, CurveError, read_curve, to_json
 from corelic.eval.results import Plan
-from corelic.eval.tasks import Measure, Measured, Subject, Task
+from corelic.eval.tasks import Measure, Measured, Memory, Subject, Task, subject_of
 from corelic.media import Picture, picture_bytes, read_picture
 from tests.conftest import needs
 from tests.eval.conftest import PLAN
+from tests.tiny import TINY_WEIGHTS
 
 ROOT = Path(__file__).parents[2]
 QUICK = replace(PLAN, sample=0, qualities=(20, 60, 80, 90))
@@ -268,6 +270,49 @@ def test_another_torch_or_pillow_is_measured_again(
     tasks.software.cache_clear()
 
 
+def test_other_weights_of_one_name_are_measured_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "own.safetensors"
+    plan = replace(QUICK, codecs=(str(weights), "jpeg"))
+    codec = store.from_file(TINY_WEIGHTS).codec
+    found = []
+    for note in ("one file", "another"):
+        weights.write_bytes(store.pack(codec, {"note": note}))
+        tasks.opened.cache_clear()  # as in a process of another day
+        bench.run(plan, [photos / "coffee.png"], tmp_path / "out")
+        found.append({path.name for path in tmp_path.glob("out/cells/*own*-*.json")})
+    assert len(found[0]) == 4 and len(found[1]) == 8 and found[0] < found[1]
+
+
+@pytest.mark.parametrize("engine", [engines.Serial(), Processes(2)], ids=["serial", "processes"])
+def test_weights_that_change_meanwhile_are_named(
+    photos: Path, tmp_path: Path, engine: Engine
+) -> None:
+    """By a worker that opens them later; what it finds would be kept under their earlier name."""
+    weights = tmp_path / "own.safetensors"
+    codec = store.from_file(TINY_WEIGHTS).codec
+    weights.write_bytes(store.pack(codec, {"note": "at first"}))
+
+    class Meddled:
+        def run(self, asked: Sequence[Task], read: Any) -> Any:
+            weights.write_bytes(store.pack(codec, {"note": "exported again"}))
+            tasks.opened.cache_clear()
+            return engine.run(asked, read)
+
+    plan = replace(QUICK, codecs=("jpeg", str(weights)))
+    outcome = bench.run(plan, [photos], tmp_path / "out", engine=Meddled())
+    assert len(outcome.failures) == 2
+    assert all("where the run began" in str(failure) for failure in outcome.failures)
+    assert len(list(tmp_path.glob("out/cells/*.json"))) == 8  # of jpeg
+
+
+def test_the_memory_of_another_codec_is_not_taken_for_it(photos: Path) -> None:
+    other = replace(subject_of("jpeg", "cpu", "coffee.png", ""), version="jpeg; of another day")
+    with pytest.raises(PeerError, match="where the run began"):
+        Memory(other, 50, "here").run((photos / "coffee.png").read_bytes())
+
+
 @pytest.mark.parametrize("engine", [engines.Serial(), Processes(2)], ids=["serial", "processes"])
 def test_a_picture_that_changes_meanwhile_is_named_and_left_out(
     photos: Path, tmp_path: Path, engine: Engine
@@ -348,7 +393,7 @@ class Suicide(Measure):
 
 
 def task(kind: type[Measure], picture: Path, quality: float = 50) -> Measure:
-    return kind(Subject("jpeg", "", "cpu", str(picture), ""), quality)
+    return kind(subject_of("jpeg", "cpu", str(picture), ""), quality)
 
 
 def test_a_worker_that_dies_takes_nothing_with_it(photos: Path, tmp_path: Path) -> None:
@@ -423,6 +468,45 @@ def test_all_averages_are_over_the_same_pictures(photos: Path, tmp_path: Path) -
     assert {len(curve.pictures) for curve in outcome.results.curves} == {1}
     assert '"coffee.png"' not in (tmp_path / "curves" / "jpeg.json").read_text()
     assert "coffee.png" in (tmp_path / "pictures.csv").read_text()
+
+
+def test_a_curve_goes_with_its_codec(photos: Path, tmp_path: Path) -> None:
+    bench.run(QUICK, [photos], tmp_path)
+    (tmp_path / "curves" / "mine.json").write_text("of no run")
+    bench.run(replace(QUICK, codecs=("jpeg",)), [photos / "coffee.png"], tmp_path)
+    assert {path.name for path in (tmp_path / "curves").iterdir()} == {"jpeg.json", "mine.json"}
+
+
+class Starved(Measure):
+    def run(self, data: bytes) -> Measured:
+        raise MemoryError
+
+
+def test_a_picture_that_memory_does_not_hold_is_named(photos: Path) -> None:
+    [done] = engines.Serial().run([task(Starved, Path("huge.png"))], lambda _: b"")
+    assert str(done.error) == "huge.png: needs more memory than there is"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_that_leads_nowhere_is_named(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    shutil.copytree(photos, folder)
+    (folder / "fetched-later.png").symlink_to(tmp_path / "nowhere")
+    outcome = bench.run(QUICK, [folder], tmp_path / "out")
+    assert [Path(failure.name).name for failure in outcome.failures] == ["fetched-later.png"]
+
+
+def test_a_cluster_that_is_not_there_is_no_fault_of_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def init(**_: object) -> None:
+        raise ConnectionError("could not find any running instance")
+
+    monkeypatch.setitem(
+        sys.modules, "ray", SimpleNamespace(init=init, is_initialized=lambda: False)
+    )
+    with pytest.raises(PeerError, match=r"--engine ray.* cannot work with auto \(could not find"):
+        list(Ray(1, "auto").run([], lambda _: b""))
 
 
 def test_mistakes_are_said_before_the_work(photos: Path, tmp_path: Path) -> None:

@@ -220,6 +220,20 @@ def test_nothing_is_extrapolated(interval_db: tuple[float, float]) -> None:
         bd_rate(VTM, scaled(VTM, 2), interval_db=interval_db)
 
 
+def test_averages_over_other_pictures_are_warned_of() -> None:
+    kodak, phone = with_pictures(VTM, a=1, b=1, c=1), with_pictures(BPG, c=1, d=1)
+    [warning] = bd_rate(kodak, replace(phone, name="mine")).warnings
+    assert "mine is over 2 pictures" in warning and "over 3, of which 1 are the same" in warning
+    same = with_pictures(BPG, c=1, b=1, a=1)
+    for other in (same, BPG):  # of which one does not know its pictures
+        assert bd_rate(kodak, other).warnings == ()
+
+
+def test_two_qualities_of_one_file_are_one_point() -> None:
+    twice = replace(VTM, points=(*VTM.points, VTM.points[3]))
+    assert bd_rate(BPG, twice) == bd_rate(BPG, VTM)
+
+
 # Files
 
 
@@ -263,7 +277,12 @@ def test_a_misspelt_curve_gets_a_hint() -> None:
     ["", "[]", "{}", "not JSON", '{"name": "a"}', '{"name": "a", "results": {"psnr-rgb": [1]}}',
      '{"name": "a", "results": {"bpp": ["x"]}}', '{"name": "a", "results": {"bpp": 3}}',
      '{"name": "a", "results": {"bpp": [1], "psnr-rgb": ["30"]}}',
-     '{"name": "a", "results": {"bpp": [1, 2], "psnr-rgb": [30]}}', "\x89"],
+     '{"name": "a", "results": {"bpp": [1, 2], "psnr-rgb": [30]}}', "\x89",
+     '{"name": "a", "results": {"bpp": [1, NaN], "psnr-rgb": [30, 31]}}',
+     '{"name": "a", "results": {"bpp": [1, null], "psnr-rgb": [30, 31]}}',
+     '{"name": "a", "results": {"bpp": [1, 1' + 400 * "0" + '], "psnr-rgb": [30, 31]}}',
+     100_000 * "["],
+    ids=lambda text: text[:50],
 )  # fmt: skip
 def test_another_file_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "curve.json"

@@ -180,6 +180,9 @@ def test_a_changed_folder_has_another_cache(pictures: Path, tmp_path: Path) -> N
     write_pictures(source, 2)
     before = listing(source)
     assert listing(source) == before
+    (source / "runs" / "tiny").mkdir(parents=True)  # what nobody reads
+    (source / "index.csv").write_text("name")
+    assert listing(source) == before
     write_pictures(source, 3)
     assert listing(source) != before
 

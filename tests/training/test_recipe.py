@@ -42,6 +42,8 @@ def test_the_project_has_recipes() -> None:  # none would pass above
         (changed(optimiser={**asdict(RECIPE.optimiser), "momentum": 0.9}), "optimiser.momentum"),
         (changed(checkpoint_minutes="long"), "checkpoint_minutes"),
         (changed(seed=1.5), "seed"),
+        (changed(seed=20261130120000), "a seed from 0 to"),
+        (changed(compiled="yes"), "compiled"),
         (changed(stages=[{"steps": 10, "batch": 8}]), "stages.0.crop_px"),
         (changed(codec=None), "codec"),
         (changed(stages=[{"steps": 9, "batch": 8, "crop_px": 64, "passes": 3}]), "divide"),

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from skimage import data
 from torch import Tensor, nn
+from torch._dynamo.exc import BackendCompilerFailed
 from torch._dynamo.utils import counters
 
 from corelic.codecs import registry, store
@@ -37,6 +39,7 @@ from corelic.errors import (
 from corelic.eval import metrics
 from corelic.media import read_picture
 from corelic.training import checkpoint, logs
+from corelic.training import fabric as of_fabric
 from corelic.training.averaged import averaged_codec, exponential_average
 from corelic.training.checkpoint import Position, load
 from corelic.training.data import as_float
@@ -47,6 +50,7 @@ from corelic.training.setup import Setup
 from corelic.training.trainer import (
     MAX_SKIPPED_STEPS,
     Trainer,
+    compiled,
     learning_rate_share,
 )
 from corelic.training.warm_start import start_from
@@ -177,19 +181,82 @@ def test_compiled_steps_are_those_that_are_not(
 
     monkeypatch.setattr(torch, "compile", without_code)
     found: dict[bool, list[Tensor]] = {}
-    for compiled in (False, True):
+    for asked in (False, True):
         torch.compiler.reset()
         counters.clear()
-        trainer = tiny_trainer(replace(RECIPE, precision="32-true", compiled=compiled))
-        found[compiled] = []
+        trainer = tiny_trainer(replace(RECIPE, precision="32-true", compiled=asked))
+        found[asked] = []
         for number in range(2):
             x, quality = trainer.samples(number, stage)
             figures = trainer.gradients(number, stage, x, quality)
             gradients = [one.grad for one in trainer.codec.parameters() if one.grad is not None]
-            found[compiled] += [figures, *(gradient.clone() for gradient in gradients)]
+            found[asked] += [figures, *(gradient.clone() for gradient in gradients)]
             trainer.adam.zero_grad()
-        assert counters["stats"]["unique_graphs"] == int(compiled)
+        assert counters["stats"]["unique_graphs"] == int(asked)
     assert all(one.equal(other) for one, other in zip(*found.values(), strict=True))
+
+
+def test_compiled_steps_are_of_one_process(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fabric, "world_size", 2)
+    with pytest.raises(TrainingError, match="set compiled: false"):
+        tiny_trainer(replace(RECIPE, compiled=True))
+
+
+@pytest.mark.parametrize(("passes", "mode"), [(1, "reduce-overhead"), (2, "default")])
+def test_passes_that_share_a_step_share_no_graph(
+    monkeypatch: pytest.MonkeyPatch, passes: int, mode: str
+) -> None:
+    """On a GPU, whose memory of a graph the next pass would overwrite."""
+    asked: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda module, mode, **_: asked.append(mode))
+    stages = (*RECIPE.stages, replace(RECIPE.stages[0], passes=passes))
+    gpu: Any = SimpleNamespace(world_size=1, device=torch.device("cuda"))
+    compiled(nn.Identity(), replace(RECIPE, stages=stages), gpu)
+    assert asked == [mode]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "more passes, or a smaller batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate"), "more passes, or a smaller batch"),
+        (BackendCompilerFailed(print, RuntimeError("no g++")), "set compiled: false"),
+    ],
+)
+def test_what_a_step_fails_for_is_said(
+    tiny_trainer: type[TinyTrainer],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    trainer = tiny_trainer(replace(RECIPE, compiled=True))
+    monkeypatch.setattr(trainer, "objective", fails)
+    with pytest.raises(TrainingError, match=said):
+        trainer.next_step()
+
+
+def test_processes_that_begin_elsewhere_do_not_train(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that does not see the run's folder would begin anew beside one that goes on."""
+    monkeypatch.setattr(Fabric, "broadcast", lambda self, mine: (500, mine[1]))
+    with pytest.raises(TrainingError, match="on a disk that they share"):
+        tiny_trainer()
+
+
+def test_more_processes_than_gpus_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many(**_: object) -> None:
+        raise MisconfigurationException("You requested gpu: [0, 1]")
+
+    monkeypatch.setattr(of_fabric, "Fabric", too_many)
+    with pytest.raises(TrainingError, match=r"cannot train here \(You requested"):
+        of_fabric.make_fabric(RECIPE, "cpu")
 
 
 def test_a_stage_that_cannot_be_shared_is_told_before_the_first(

@@ -3,6 +3,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const make = (name, text = "") => Object.assign(document.createElement(name), { textContent: text });
 const number = (value, digits) => (value === null || value === undefined ? "" : value.toFixed(digits));
+// Plotly takes a name for markup, and a name may be a stranger's.
+const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const dark = matchMedia("(prefers-color-scheme: dark)").matches;
 const METRICS = { psnr: "PSNR (dB)", "ms-ssim": "MS-SSIM (dB)" };
 const PLOT = { displaylogo: false, responsive: true, showSendToCloud: false };
@@ -28,7 +30,7 @@ if (data.left_out.length) at("failures").append(make("li", `left out of every av
 function drawCurves() {
   const metric = at("metric").value;
   const traces = data.rows.map((row) => ({
-    name: row.label, x: row.points[metric].map((p) => p[0]), y: row.points[metric].map((p) => p[1]),
+    name: plain(row.label), x: row.points[metric].map((p) => p[0]), y: row.points[metric].map((p) => p[1]),
     mode: "lines+markers", line: { color: row.colour, dash: row.dash, width: 2 }, marker: { size: 6 },
     hovertemplate: "%{x:.3f} bpp, %{y:.2f} dB",
   }));
@@ -49,7 +51,9 @@ const columns = [
   ["from dB", (row) => row.bd.psnr.low_db, 1],
   ["to dB", (row) => row.bd.psnr.high_db, 1],
   ["pictures: least", (row) => row.bd.psnr.quartiles?.[0], 1],
+  ["first quartile", (row) => row.bd.psnr.quartiles?.[1], 1],
   ["median", (row) => row.bd.psnr.quartiles?.[2], 1],
+  ["third quartile", (row) => row.bd.psnr.quartiles?.[3], 1],
   ["most", (row) => row.bd.psnr.quartiles?.[4], 1],
   ["BD-rate, MS-SSIM", (row) => row.bd["ms-ssim"].percent, 2],
   ["encode, s", (row) => row.cost?.encode_s, 3],
@@ -114,7 +118,7 @@ const timed = data.rows.filter((row) => row.cost && row.cost.encode_s !== null);
 if (timed.length) {
   const bars = [["encode", "encode_s", "#0072b2"], ["decode", "decode_s", "#e69f00"], ["encode, one core", "encode_one_core_s", "#56b4e9"], ["decode, one core", "decode_one_core_s", "#f0d58a"]];
   const traces = bars.map(([name, key, colour]) => ({
-    type: "bar", name, x: timed.map((row) => row.label + (row.cost.in_process ? "" : " *")), y: timed.map((row) => row.cost[key]),
+    type: "bar", name, x: timed.map((row) => plain(row.label) + (row.cost.in_process ? "" : " *")), y: timed.map((row) => row.cost[key]),
     marker: { color: colour }, hovertemplate: "%{y:.3f} s",
   }));
   if (timed.some((row) => !row.cost.in_process)) at("timing").textContent += "; * a program of its own, whose start counts in";
