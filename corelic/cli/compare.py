@@ -11,7 +11,7 @@ import corelic
 from corelic.cli import options
 from corelic.cli.show import print_json
 from corelic.disk import read_file
-from corelic.errors import PictureError
+from corelic.errors import CorelicError, PictureError
 from corelic.media import Picture
 
 
@@ -70,8 +70,14 @@ def compare(
 
 
 def _read(path: Path, codec: str | None, max_pixels: int) -> Picture:
-    if codec is not None:  # weights do no harm to a file of another kind
-        return corelic.decode_picture(path, codec=codec, max_pixels=max_pixels)
     from corelic.codecs.within import read_within
 
-    return read_within(read_file(path), str(path), max_pixels=max_pixels)
+    try:
+        if codec is not None:  # weights do no harm to a file of another kind
+            return corelic.decode_picture(path, codec=codec, max_pixels=max_pixels)
+        return read_within(read_file(path), str(path), max_pixels=max_pixels)
+    except CorelicError as error:
+        # Of two files, one wants to know which.
+        if str(path) in str(error):
+            raise
+        raise PictureError(str(path), str(error)) from error

@@ -89,7 +89,7 @@ def decode(
         from corelic.codecs.finished import is_decoded
 
         tree = plan_tree(sources, path, taken=(".clc",), suffix=".png", overwrite=overwrite)
-        is_done = is_done or is_decoded
+        is_done = is_done or partial(is_decoded, max_pixels=max_pixels)
         run_tree(tree, work, is_done, processes=processes, done="decoded", as_json=as_json)
         return
     makes_folder = output is not None and output.is_folder

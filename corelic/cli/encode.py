@@ -150,7 +150,9 @@ def encode(
                 unlike = partial(unlike_size, target_size)
             elif target_bpp is not None:
                 unlike = partial(unlike_rate, target_bpp)
-            is_done = partial(is_encoded, codec=name, unlike=unlike, strip=strip)
+            is_done = partial(
+                is_encoded, codec=name, unlike=unlike, strip=strip, max_pixels=max_pixels
+            )
         run_tree(tree, work, is_done, processes=processes, done="encoded", as_json=as_json)
         return
     makes_folder = output is not None and output.is_folder

@@ -206,7 +206,7 @@ def decode(data: bytes, name: str = DATA, **how: Unpack[Decoding]) -> Image.Imag
     found = _found(data, name, **how)
     if isinstance(found, Picture):
         return found.to_image()
-    load_image(found, name, any_size=True)
+    load_image(found, name, max_pixels=how["max_pixels"])
     check_size(*found.size, how["max_pixels"])  # ICNS may be larger than they say
     return found
 

@@ -91,10 +91,13 @@ class _Files:
 
 
 def _psnr_db(picture: Picture, decoded: Picture) -> float:
-    """Of colour or grey; some codecs give three equal channels back for grey."""
+    """Of colour or grey that can be seen; some codecs give three equal channels back for grey."""
     one, other = (
         each.pixels if each.pixels.ndim == 3 else each.pixels[..., None]
         for each in (picture, decoded)
     )
-    error = float(np.square(np.subtract(one, other, dtype=np.int32), dtype=np.int64).mean())
+    difference = np.subtract(one, other, dtype=np.int32)
+    if picture.alpha is not None:  # others' colours hidden under it are theirs to choose
+        difference = difference[picture.alpha != 0]
+    error = float(np.square(difference, dtype=np.int64).mean()) if difference.size else 0.0
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)

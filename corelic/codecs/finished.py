@@ -22,17 +22,17 @@ from corelic.media.outline import outline_of
 Difference = Callable[[Container, int], str | None]
 
 
-def is_encoded(job: Job, *, codec: str, unlike: Difference, strip: bool) -> bool:
+def is_encoded(job: Job, *, codec: str, unlike: Difference, strip: bool, max_pixels: int) -> bool:
     """Whether `job.output` holds `job.source`, with these weights and not `unlike` what is asked.
 
     False where it may be written; OutputError where another file is in the way, and says which.
     """
-    return _is_there(job) and _settle(job, _unlike_encoded(job, codec, unlike, strip))
+    return _is_there(job) and _settle(job, _unlike_encoded(job, codec, unlike, strip, max_pixels))
 
 
-def is_decoded(job: Job) -> bool:
+def is_decoded(job: Job, *, max_pixels: int) -> bool:
     """Whether `job.output` is a picture from `job.source`; else as `is_encoded`."""
-    return _is_there(job) and _settle(job, _unlike_decoded(job))
+    return _is_there(job) and _settle(job, _unlike_decoded(job, max_pixels))
 
 
 def unlike_quality(quality: float, content: Container, file_bytes: int) -> str | None:
@@ -73,7 +73,9 @@ def _settle(job: Job, difference: str | None) -> bool:
     return difference is None
 
 
-def _unlike_encoded(job: Job, codec: str, unlike: Difference, strip: bool) -> str | None:
+def _unlike_encoded(
+    job: Job, codec: str, unlike: Difference, strip: bool, max_pixels: int
+) -> str | None:
     """What tells the output from what the job would write."""
     if _is_older(job):
         return f"is older than {job.source}"
@@ -81,7 +83,7 @@ def _unlike_encoded(job: Job, codec: str, unlike: Difference, strip: bool) -> st
         content = container.read(data := read_file(job.output))
     except BadFileError as error:
         return f"is no sound .clc file ({error})"
-    header, source = content.header, outline_of(job.source)
+    header, source = content.header, outline_of(job.source, max_pixels)
     if header.fingerprint != by_name(codec).fingerprint:
         return f"comes from other weights, {header.codec}-{header.generation}"
     difference = unlike(content, len(data))
@@ -98,12 +100,12 @@ def _unlike_encoded(job: Job, codec: str, unlike: Difference, strip: bool) -> st
     return None
 
 
-def _unlike_decoded(job: Job) -> str | None:
+def _unlike_decoded(job: Job, max_pixels: int) -> str | None:
     if _is_older(job):
         return f"is older than {job.source}"
     header = container.read(read_file(job.source)).header
     try:
-        found = outline_of(job.output)
+        found = outline_of(job.output, max_pixels)
     except PictureError as error:
         return f"is no sound picture ({error})"
     if (found.width_px, found.height_px) != (header.width_px, header.height_px):

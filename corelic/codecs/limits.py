@@ -4,7 +4,8 @@ from corelic.errors import TooManyPixelsError
 
 MEMORY_BYTES = 2 * 10**9  # beside the picture, the weights and the libraries
 DEFAULT_QUALITY = 50.0
-PADDING_ALLOWED = 2**18  # pixels; 1,000,000 × 1 would be padded to 64 megapixels
+# Pixels that padding may add, or so much of the limit: 1,000,000 × 1 would be padded to 64,000,000.
+PADDING_ALLOWED, PADDING_SHARE = 2**18, 1 / 32
 
 
 def check_size(width_px: int, height_px: int, max_pixels: int, pad_multiple_px: int = 1) -> None:
@@ -14,7 +15,8 @@ def check_size(width_px: int, height_px: int, max_pixels: int, pad_multiple_px: 
     names the padded size, for that is what has to be processed.
     """
     width, height = (round_up(side, pad_multiple_px) for side in (width_px, height_px))
-    padding_allowed = PADDING_ALLOWED if pad_multiple_px > 1 else 0
+    allowed = max(PADDING_ALLOWED, int(PADDING_SHARE * max_pixels))
+    padding_allowed = allowed if pad_multiple_px > 1 else 0
     if width * height > max_pixels + padding_allowed:
         raise TooManyPixelsError(width, height, max_pixels)
 

@@ -127,13 +127,16 @@ class Search:
         return found
 
     def error(self, y_hat: Tensor, step: int) -> float:
-        """Mean squared error over all samples, in units of 8 bits."""
-        total, picture = 0, self.picture
+        """Mean squared error over all samples that can be seen, in units of 8 bits."""
+        total, samples, picture = 0, 0, self.picture
         for area, part in self.parts(y_hat, step):
             difference = np.subtract(part, picture.pixels[area], dtype=np.int32)
+            if picture.alpha is not None:
+                difference = difference[picture.alpha[area] != 0]
             total += int(np.square(difference, dtype=np.int64).sum())
+            samples += difference.size
         # Of a perfect one, too, a logarithm is taken.
-        return max(total, 0.5) / (picture.pixels.size * units_of(picture.pixels) ** 2)
+        return max(total, 0.5) / (max(samples, 1) * units_of(picture.pixels) ** 2)
 
     def quantisation_error(self, y_hat: Tensor, step: int) -> float:
         """What `error` would be if the transform were orthonormal and lost nothing itself."""

@@ -64,6 +64,6 @@ def open_within(data: bytes, name: str, max_pixels: int) -> Image.Image | None:
 
 def picture_within(image: Image.Image, name: str, max_pixels: int) -> Picture:
     """As `from_image`, for what `open_within` gives; ICNS may be larger than they say."""
-    picture = from_image(image, name, any_size=True)
+    picture = from_image(image, name, max_pixels=max_pixels)
     check_size(picture.width_px, picture.height_px, max_pixels)
     return picture

@@ -6,6 +6,7 @@ orientation changes, in place, once it has been applied to the pixels.
 
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +46,12 @@ class Metadata:
     xmp: bytes | None
 
 
-def metadata_of(image: Image.Image, turned: bool) -> Metadata:
-    """Of an image whose pixels have been loaded; `turned`: its orientation is being applied."""
+def metadata_of(image: Image.Image) -> Metadata:
+    """Of an image whose pixels have been loaded, and are being turned upright if they are not."""
     exif, icc, xmp = _exif_of(image), bytes_of(image, "icc_profile"), bytes_of(image, "xmp")
-    if turned or _is_turned_by_decoder(image):
-        exif = exif and upright_exif(exif)
-        xmp = xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+    # Both, whichever of the two was heeded: other programs may have turned it, and changed one.
+    exif = exif and upright_exif(exif)
+    xmp = xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     return Metadata(icc or None, exif or None, xmp or None)
 
 
@@ -96,7 +97,7 @@ def bare_exif(exif: bytes) -> bytes:
 
 
 def upright_exif(exif: bytes) -> bytes:
-    """The same, but for an orientation of 1; without a change where none is to be found."""
+    """The same, but for an orientation of 1; without a change where none from 2 to 8 is found."""
     # Written anew by Pillow, it would lose thumbnails and break makers' notes.
     data = bytearray(exif)
     order = ">" if data[:2] == b"MM" else "<"
@@ -107,7 +108,9 @@ def upright_exif(exif: bytes) -> bytes:
             tag, kind = struct.unpack_from(f"{order}HH", data, entry)
             if tag == ExifTags.Base.Orientation:
                 value_format = f"{order}{'H' if kind == _SHORT else 'I'}"
-                struct.pack_into(value_format, data, entry + 8, UPRIGHT)
+                (orientation,) = struct.unpack_from(value_format, data, entry + 8)
+                if orientation in range(2, 9):
+                    struct.pack_into(value_format, data, entry + 8, UPRIGHT)
                 break
     except struct.error:
         return exif
@@ -123,12 +126,21 @@ def save_options(image: Image.Image, format: str) -> dict[str, object]:
         text = PngInfo()
         text.add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
         options["pnginfo"] = text
-    if format == "TIFF" and (xmp := options.pop("xmp", None)):
-        exif = Image.Exif()
-        exif.load(options.get("exif", b""))  # type: ignore[arg-type]  # bytes, if there
-        exif[ExifTags.Base.XMLPacket] = xmp
-        options["exif"] = exif
+    if format == "TIFF":
+        exif = _exif_for_tiff(options.pop("exif", None))
+        if xmp := options.pop("xmp", None):
+            exif[ExifTags.Base.XMLPacket] = xmp
+        if len(exif):
+            options["exif"] = exif.tobytes()
     return options
+
+
+def _exif_for_tiff(raw: object) -> Image.Exif:
+    """What its own tags do not say: a camera's width and height, say, would be taken for them."""
+    found = Image.Exif()
+    if isinstance(raw, bytes):
+        found.load(raw)
+    return _kept_of(found, (*_TIFF_TAGS, ExifTags.Base.Orientation))
 
 
 def bytes_of(image: Image.Image, key: str) -> bytes | None:
@@ -159,11 +171,19 @@ def _exif_of(image: Image.Image) -> bytes | None:
 
 
 def _rewritten_exif(image: Image.Image) -> bytes | None:
-    found, kept = image.getexif(), Image.Exif()
-    for tag in _TIFF_TAGS if image.format == "TIFF" else tuple(found):
-        if tag in found and tag != ExifTags.Base.Orientation:
+    found = image.getexif()
+    tags = _TIFF_TAGS if image.format == "TIFF" else tuple(found)
+    kept = _kept_of(found, (tag for tag in tags if tag != ExifTags.Base.Orientation))
+    return bare_exif(kept.tobytes()) if len(kept) else None
+
+
+def _kept_of(found: Image.Exif, tags: Iterable[int]) -> Image.Exif:
+    """These tags, and the directories of camera and place."""
+    kept = Image.Exif()
+    for tag in tags:
+        if tag in found:
             kept[tag] = found[tag]
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if entries := found.get_ifd(directory):
             kept[directory] = entries
-    return bare_exif(kept.tobytes()) if len(kept) else None
+    return kept

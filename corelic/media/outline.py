@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 from corelic.errors import MissingPartError, PictureError
 from corelic.media import jxl
 from corelic.media.metadata import bare_exif, bytes_of
-from corelic.media.reading import PILLOWS_LIMIT, open_image
+from corelic.media.reading import open_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,12 @@ class PictureOutline:
     has_metadata: bool
 
 
-def outline_of(path: Path) -> PictureOutline:
-    """PictureError for what Pillow cannot open."""
-    image = open_image(path, str(path), max_pixels=2 * PILLOWS_LIMIT)  # mostly of its header alone
+def outline_of(path: Path, max_pixels: int) -> PictureOutline:
+    """Mostly of its header alone; PictureError for what Pillow cannot open.
+
+    max_pixels  as in `open_image`
+    """
+    image = open_image(path, str(path), max_pixels=max_pixels)
     if image is None:
         raise PictureError(str(path), "is not a picture that Pillow can read; check the file")
     with image:

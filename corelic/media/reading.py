@@ -154,17 +154,21 @@ def opening(max_pixels: int | None) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = limit, text_bytes
 
 
-def load_image(image: Image.Image, name: str, *, any_size: bool = False) -> None:
+def load_image(image: Image.Image, name: str, *, max_pixels: int | None = None) -> None:
     """Reads its pixels; PictureError if they are damaged.
 
-    any_size  for who has looked at the size: of TIFFs, Pillow looks again
+    max_pixels  for who has looked at the size, which is within it: of TIFFs, Pillow looks again,
+                and in ICNS are files of sizes of their own
     """
     # Others can be loaded while other threads open theirs.
-    again = any_size and isinstance(image, TiffImageFile) and Image.MAX_IMAGE_PIXELS is not None
-    beyond = again and image.width * image.height > PILLOWS_LIMIT
+    limited = max_pixels is not None and Image.MAX_IMAGE_PIXELS is not None
+    beyond = isinstance(image, TiffImageFile) and image.width * image.height > PILLOWS_LIMIT
+    again = limited and (beyond or image.format == "ICNS")
     try:
-        with opening(sys.maxsize) if beyond else nullcontext():
+        with opening(sys.maxsize if beyond else max_pixels) if again else nullcontext():
             image.load()
+    except Image.DecompressionBombError as error:
+        raise beyond_pillow(name, error, by_us=limited) from error
     except CorelicError:  # of a .clc file, through our plug-in
         raise
     except MemoryError as error:  # of a sound picture as well: nothing says that it is damaged
@@ -173,10 +177,10 @@ def load_image(image: Image.Image, name: str, *, any_size: bool = False) -> None
         raise _undecodable(name, error) from error
 
 
-def from_image(image: Image.Image, name: str, *, any_size: bool = False) -> Picture:
+def from_image(image: Image.Image, name: str, *, max_pixels: int | None = None) -> Picture:
     """Any image of Pillow's, turned upright; errors and warnings call it `name`.
 
-    any_size  as for `load_image`
+    max_pixels  as for `load_image`
     """
     try:
         # Which looks through all of some files, and so may find them damaged.
@@ -185,20 +189,24 @@ def from_image(image: Image.Image, name: str, *, any_size: bool = False) -> Pict
             raise PictureError(name, "has several frames; extract one and encode that")
         if isinstance(image, _HoldsPicture) and (own := image.decode_picture()) is not None:
             # Upright whatever it says; of `info`, since that may have been changed.
-            kept = metadata_of(image, turned=orientation_of(image) != UPRIGHT)
+            kept = metadata_of(image)
             return replace(own, icc=kept.icc, exif=kept.exif, xmp=kept.xmp)
         deep = read_deep(image, name) if is_deep(image) else None  # before anything loads it
-        orientation = orientation_of(image)  # of the file; a TIFF turns as it is loaded
+        turns_itself = isinstance(image, TiffImageFile)  # as it is loaded
+        if not turns_itself:  # before Pillow does, to look for EXIF, and forgets what was wrong
+            load_image(image, name, max_pixels=max_pixels)
+        orientation = orientation_of(image)  # of the file
         if deep is not None:
             deep = turn(deep, orientation)
-        load_image(image, name, any_size=any_size)
-        turned, orientation = orientation != UPRIGHT, orientation_of(image)
+        if turns_itself:
+            load_image(image, name, max_pixels=max_pixels)
+            orientation = orientation_of(image)
         if deep is None:
             planes = _planes(image, name)
         else:
             check_deep(deep, turn(np.array(image), orientation), name)
             planes, orientation = _Planes.split(deep), UPRIGHT
-        metadata = metadata_of(image, turned)
+        metadata = metadata_of(image)
     except CorelicError:
         raise
     except MemoryError as error:

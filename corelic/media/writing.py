@@ -7,11 +7,14 @@ from PIL import Image
 
 from corelic.disk import atomic_write
 from corelic.errors import OutOfMemoryError, OutputError
+from corelic.media import jxl
 from corelic.media.deep import deep_png
 from corelic.media.metadata import save_options
 from corelic.media.picture import Picture
 
 _DEEP_GREY = {"PNG", "TIFF", "JPEG2000", "PPM"}  # formats for which Pillow writes mode I;16
+_NO_ALPHA = {"PPM", "BMP", "DIB"}  # at any rate none that Pillow finds again
+_ICON_PX = 256  # the longest side in an ICO
 _LOSSY_QUALITY = 95  # formats' own defaults are made for less
 # Of zlib. At Pillow's own, 6, photographs take twice the time to write, a third of what decoding
 # them takes, for 3 % fewer bytes (`python benchmarks/png.py`).
@@ -41,8 +44,10 @@ def image_bytes(image: Image.Image, path: Path) -> bytes:
     """
     format = _format_of(path)
     try:
-        if format == "PPM" and image.mode in ("LA", "RGBA"):
+        if format in _NO_ALPHA and image.mode in ("LA", "RGBA"):
             raise OSError("it has no alpha")  # Pillow would leave it out, and not say so
+        if format == "ICNS" or (format == "ICO" and max(image.size) > _ICON_PX):
+            raise OSError("it is for icons")  # Pillow would write another size, and not say so
         return _saved(image, format)
     except MemoryError as error:
         raise OutOfMemoryError(*image.size) from error
@@ -70,6 +75,8 @@ def check_suffix(path: Path) -> None:
 
 def _format_of(path: Path) -> str:
     suffix = path.suffix.lower() or ".png"
+    if suffix == jxl.SUFFIX:
+        jxl.load_plugin()
     name = Image.registered_extensions().get(suffix)
     if name is None or name not in Image.SAVE:
         raise OutputError(str(path), f"no picture format has the suffix {suffix}; try .png")

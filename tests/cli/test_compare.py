@@ -97,6 +97,14 @@ def test_the_limit_is_the_callers(corelic: Program) -> None:
     assert "--max-pixels" in ran.stderr
 
 
+def test_the_file_that_is_bad_is_named(corelic: Program) -> None:
+    assert corelic("encode", "photo.png", "--codec", str(TINY_WEIGHTS)).exit_code == 0
+    data = Path("photo.clc").read_bytes()
+    Path("cut.clc").write_bytes(data[:-9])
+    ran = corelic("compare", "photo.png", "cut.clc")
+    assert ran.exit_code == 1 and ran.stderr.startswith("error: cut.clc: ")
+
+
 def test_files_of_ones_own_weights_are_read_with_them(corelic: Program) -> None:
     weights = ("--codec", str(TINY_WEIGHTS))
     assert corelic("encode", "photo.png", *weights).exit_code == 0

@@ -110,6 +110,23 @@ def test_grey_and_what_loses_nothing_have_a_psnr() -> None:
     assert np.array_equal(codec.decode(found).pixels, blank.pixels)
 
 
+def test_colours_that_cannot_be_seen_do_not_count() -> None:
+    """libwebp replaces them."""
+    alpha = np.zeros(PHOTO.pixels.shape[:2], np.uint8)
+    alpha[40:80, 40:120] = 200
+    picture = Picture(PHOTO.pixels, alpha)
+    codec = opened("webp:method=0")
+    found = codec.decode(
+        classical_targets.encode_to_psnr(
+            codec, picture, 36.0, max_pixels=10**6, progress=lambda *_: None
+        )
+    )
+    reached = psnr_db(PHOTO.pixels[None, alpha != 0], found.pixels[None, alpha != 0])
+    assert reached is not None and 36 <= reached < 37.5
+    nothing = Picture(PHOTO.pixels, np.zeros_like(alpha))
+    assert classical_targets._psnr_db(nothing, found) == math.inf
+
+
 def test_targets_from_python(photo: Image.Image) -> None:
     pixels = photo.width * photo.height
     made = corelic.encode(photo, codec="webp", target_bpp=0.5)

@@ -73,6 +73,17 @@ def test_a_psnr_is_met(name: str, target_db: float) -> None:
     assert found.trials <= TRIALS
 
 
+def test_a_psnr_is_of_what_can_be_seen() -> None:
+    """As in `corelic compare`: what is hidden is coded as next to nothing, without an error."""
+    codec, pixels = open_codec("swift", "cpu"), PICTURES["portrait"].pixels
+    alpha = np.zeros(pixels.shape[:2], np.uint8)
+    alpha[100:200, 90:250] = 255
+    found = encode_to_psnr(codec, Picture(pixels, alpha), 31)
+    decoded = codec.decode(found.data).pixels
+    reached = psnr_db(pixels[None, alpha != 0], decoded[None, alpha != 0])
+    assert reached == pytest.approx(31, abs=0.05)
+
+
 def test_what_no_file_reaches_is_said(codec: FileCodec) -> None:
     picture = PICTURES["portrait"]
     smallest = len(codec.encode(picture, 0))

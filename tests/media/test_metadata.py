@@ -3,6 +3,7 @@
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from corelic.media import Picture, read_picture
+from corelic.media import Picture, picture_bytes, read_picture
 from corelic.media.metadata import bare_exif, turn, upright_exif
 from tests.media.files import deep_png, file_bytes
 
@@ -111,6 +112,35 @@ def test_the_orientation_of_xmp_counts_where_exif_has_none(
     picture = Picture.from_image(image)
     assert np.array_equal(picture.pixels, turn(np.asarray(photo), orientation))
     assert picture.xmp == XMP.format(1).encode()
+
+
+def test_xmp_is_set_upright_by_the_side_of_exif_that_is(photo: Image.Image) -> None:
+    """As a program leaves it that turns pixels, and sees to EXIF alone."""
+    image = photo.copy()
+    image.info |= {"xmp": XMP.format(6).encode(), "exif": exif_of(1).tobytes()}
+    picture = Picture.from_image(image)
+    assert np.array_equal(picture.pixels, np.asarray(photo))
+    assert picture.xmp == XMP.format(1).encode()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_tiff_is_not_what_a_camera_said_of_its_pixels(photo: Image.Image, mode: str) -> None:
+    """EXIF may have the size before it was turned or cut, and colours from before it was coded."""
+    exif = exif_of(None)
+    said = {256: 4, 257: 900, 258: 16, 259: 7, 262: 6, 277: 4, 278: 1, 284: 2, 338: 1}
+    for tag, value in said.items():
+        exif[tag] = value
+    exif[ExifTags.Base.XResolution] = 300.0
+    image = photo.convert(mode)
+    for xmp in (None, XMP.format(1).encode()):
+        picture = Picture(np.asarray(image), None, None, exif.tobytes()[6:], xmp)
+        found = read_picture(picture_bytes(picture, Path("photo.tif")))
+        assert np.array_equal(found.pixels, np.asarray(image))
+        assert found.xmp == xmp and found.exif is not None
+        kept = Image.Exif()
+        kept.load(found.exif)
+        assert (kept[ExifTags.Base.Make], kept[ExifTags.Base.XResolution]) == ("corelic", 300)
+        assert kept.get_ifd(ExifTags.IFD.Exif)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

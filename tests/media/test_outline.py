@@ -31,7 +31,7 @@ def test_what_is_announced_is_kept(tmp_path: Path, mode: str, suffix: str, kept:
     except OSError:
         pytest.skip(f"{suffix} holds no {mode}")
     picture = read_picture(path)
-    outline = outline_of(path)
+    outline = outline_of(path, 45)
     has_metadata = any((picture.icc, picture.exif, picture.xmp))
     assert (outline.width_px, outline.height_px) == (9, 5)
     assert has_metadata or not outline.has_metadata
@@ -42,6 +42,14 @@ def test_what_is_announced_is_kept(tmp_path: Path, mode: str, suffix: str, kept:
 def test_what_is_no_picture_is_a_picture_error(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("a shopping list")
     with pytest.raises(PictureError, match="not a picture"):
-        outline_of(tmp_path / "text.png")
+        outline_of(tmp_path / "text.png", 45)
     with pytest.raises(PictureError):
-        outline_of(tmp_path / "missing.png")
+        outline_of(tmp_path / "missing.png", 45)
+
+
+def test_what_is_decoded_as_it_opens_has_the_callers_limit(tmp_path: Path) -> None:
+    path = tmp_path / "photo.webp"
+    Image.new("RGB", (9, 6)).save(path)
+    assert outline_of(path, 54).width_px == 9
+    with pytest.raises(PictureError, match="--max-pixels"):
+        outline_of(path, 20)

@@ -5,8 +5,10 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
 from corelic import media
-from corelic.codecs import within
+from corelic.codecs import api, within
 from corelic.codecs.within import read_within
 from corelic.errors import (
     CorelicError,
@@ -327,6 +329,36 @@ def test_half_a_file_is_refused(photo: Image.Image, format: str) -> None:
     for length in (1, 10, len(whole) // 2):
         with pytest.raises(PictureError):
             media.read_picture(whole[:length])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_with_a_damaged_middle_is_refused(photo: Image.Image, mode: str) -> None:
+    """Pillow loads a PNG to look for EXIF behind its pixels, and forgets what was wrong."""
+    image = photo.convert("L") if mode == "I;16" else photo.convert(mode)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    whole = file_bytes(image, "PNG")
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 0x10
+    for data in (bytes(damaged), whole[: len(whole) // 2] + bytes(40) + whole[len(whole) // 2 :]):
+        with pytest.raises(PictureError, match="cannot be decoded"):
+            media.read_picture(data)
+        with pytest.raises(PictureError), Image.open(BytesIO(data)) as opened:
+            Picture.from_image(opened)
+
+
+def test_an_icon_within_an_icns_has_a_size_of_its_own(photo: Image.Image) -> None:
+    icon = file_bytes(Image.new("RGB", (2000, 2000)), "PNG")
+    block = b"ic10" + struct.pack(">I", 8 + len(icon)) + icon  # 1024 × 1024, that means
+    data = b"icns" + struct.pack(">I", 8 + len(block)) + block
+    how: dict[str, Any] = {"device": "cpu", "codec": None, "memory_bytes": 10**9}
+    how |= {"progress": None, "fast": False}
+    decoders = (partial(read, **how) for read in (api.decode, api.decode_picture))
+    for read in (read_within, *decoders):
+        with pytest.raises(PictureError, match=r"enormous.*--max-pixels"):
+            read(data, "icon.icns", max_pixels=1_050_000)
+    sound = file_bytes(Image.new("RGB", (1024, 1024)), "ICNS")
+    assert read_within(sound, "icon.icns", max_pixels=1_050_000).width_px == 1024
 
 
 def test_no_memory_is_no_damage(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Pictures to files of classical formats, with all that those can hold."""
 
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from corelic import media
-from corelic.errors import OutOfMemoryError, OutputError
-from corelic.media import Picture, picture_bytes, read_picture
+from corelic.errors import MissingPartError, OutOfMemoryError, OutputError
+from corelic.media import Picture, jxl, picture_bytes, read_picture
+from tests.conftest import needs
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 EXIF = b"MM\0*\0\0\0\x08\0\x01\x01\x0f\0\x02\0\0\0\x03CL\0\0\0\0\0\0"  # Make: CL
@@ -97,6 +99,28 @@ def test_metadata_that_a_format_does_not_take_is_a_typed_error() -> None:
     ):
         with pytest.raises(OutputError, match=r"try \.png"):
             picture_bytes(picture, Path(name))
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".dib", ".ppm", ".icns"])
+def test_what_a_format_would_lose_silently_is_refused(suffix: str) -> None:
+    pixels = random((300, 300, 3), np.uint8)
+    clear = Picture(pixels, random((300, 300), np.uint8))
+    with pytest.raises(OutputError, match=r"(no alpha|for icons).*try \.png"):
+        picture_bytes(clear, Path(f"picture{suffix}"))
+    with pytest.raises(OutputError, match="for icons"):
+        picture_bytes(Picture(pixels), Path("picture.ico"))
+    small = picture_bytes(Picture(pixels[:64, :64].copy()), Path("picture.ico"))
+    assert np.array_equal(read_picture(small).pixels, pixels[:64, :64])
+
+
+def test_jpeg_xl_is_written_where_its_plugin_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = Picture(random((9, 9, 3), np.uint8))
+    needs("pillow_jxl")
+    assert picture_bytes(picture, Path("picture.jxl")).startswith(jxl.SIGNATURES)
+    monkeypatch.setattr(jxl, "SUFFIX", ".unknown")
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    with pytest.raises(MissingPartError, match="pillow-jxl-plugin"):
+        picture_bytes(picture, Path("picture.unknown"))
 
 
 def test_no_metadata_is_read_where_none_was_written() -> None:
