@@ -10,6 +10,7 @@ When all are there, or the time is up (--minutes), the page is written: docs/rob
 import argparse
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -34,6 +35,7 @@ from robustness_study.study import SIZES, Study
 from corelic.codecs import store
 from corelic.codecs.api import open_image_codec
 from corelic.disk import atomic_write
+from corelic.errors import UnknownCodecError
 from corelic.eval.machine import machine
 
 HERE = Path(__file__).parent
@@ -85,12 +87,23 @@ def facts_of(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     return {**asked, "machines": machines}
 
 
+def lasting_name(codec: str) -> str:
+    """Under which other processes find the same; SystemExit for weights of one's own."""
+    facts = open_image_codec(codec, "cpu").facts
+    with suppress(UnknownCodecError):
+        if open_image_codec(facts.name, "cpu").facts.version == facts.version:
+            return facts.name
+    raise SystemExit(
+        f"error: {codec} is not published; export it with a generation, into the package"
+    )
+
+
 def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     folder = given.out or HERE / "results" / f"robustness-{given.size}"
     # A generation each: what is measured of one is not of the next.
-    codecs = tuple(open_image_codec(name, "cpu").facts.name for name in given.codecs.split(","))
+    codecs = tuple(map(lasting_name, given.codecs.split(",")))
     hardened = store.from_file(given.hardened).fingerprint.hex() if given.hardened else None
     asked = {"size": given.size, "codecs": list(codecs), "control": given.control}
     facts = facts_of(folder, {**asked, "hardened": hardened})
@@ -117,9 +130,9 @@ def main() -> int:
             progress.update(bar, description=cell.name)
             study.measure(cell)
             progress.advance(bar)
-    page = (
-        given.page or (folder if given.size == "quick" else HERE.parent / "docs") / "robustness.md"
-    )
+    # Of a run elsewhere, the project's page is none.
+    is_kept = given.size != "quick" and given.out is None
+    page = given.page or (HERE.parent / "docs" if is_kept else folder) / "robustness.md"
     text = written(study, given.size, list(SECTIONS.values()), machines)
     atomic_write(page, text.encode(), overwrite=True)
     print(f"all figures: {folder}; page: {page}")

@@ -32,6 +32,7 @@ from corelic.attacks import spelling
 from corelic.attacks.attack import Attack, AttackResult
 from corelic.attacks.defences.named import check_clean, defend
 from corelic.attacks.defences.shown import check_not_shown, shown_files, shown_pictures
+from corelic.attacks.errors import AttackError
 from corelic.attacks.evaluation.controls import equal_noise
 from corelic.attacks.evaluation.damage import CleanSide, Row, joined
 from corelic.attacks.evaluation.figures import to_json
@@ -51,12 +52,12 @@ from corelic.eval.engines import Engine, Progress, Serial, finish, silent
 from corelic.eval.machine import machine
 from corelic.eval.results import make_ours, slug
 from corelic.eval.store import Store
-from corelic.eval.tasks import Task, lossless_webp, opened, subject_of
+from corelic.eval.tasks import Task, lossless_webp, opened, same_codec, subject_of
 from corelic.eval.threads import torch_threads
 from corelic.jobs import Failure
 from corelic.media import Picture, read_picture
 
-ATTACKS = 3  # one more whenever an attack or a defence computes something else
+ATTACKS = 4  # one more whenever an attack or a defence computes something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,11 @@ class Assault(Task):
     def on(self, whole: Picture) -> Assaulted:
         side_px = self.side_px
         picture = as_rgb(whole if side_px is None else whole.middle(side_px, side_px))
-        codec, control = opened(self.subject.codec, "cpu"), PEERS[self.control]
+        codec, control = same_codec(self.subject), PEERS[self.control]
         point = self.point
+        if named_files(point.defence, point.objective) != self.others[0]:
+            reason = "names a file that has changed since the run began; run it again"
+            raise AttackError(str(point), reason)
         with torch_threads(1):  # the same figures whatever the engine
             plain = victim_of(codec, point.quality)
             victim = plain
@@ -226,9 +230,8 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
     """One picture after the other, and all codecs by turns."""
     clean_digest = _digest_of(shown_pictures(plan.clean))
     control = PEERS[plan.control].facts.version
-    named = {text: _digest_of_files(re.split("[:+]", text)) for text in (NONE, *plan.defences)}
-    named |= {text: _digest_of_files(text.split(":")) for text in plan.objectives}
     defences = NONE, *plan.defences
+    named = {pair: named_files(*pair) for pair in product(defences, plan.objectives)}
     attacker = f"corelic {version('corelic')}, attacks {ATTACKS}"
     for number, picture in enumerate(pictures):
         for constraint, objective, attack, defence, quality in product(
@@ -251,9 +254,14 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
                         clean=tuple(map(str, plan.clean)),
                         clean_digest=clean_digest,
                         attacker=attacker,
-                        others=(named[defence] + named[objective], control),
+                        others=(named[defence, objective], control),
                         shown=number < plan.sample,
                     )
+
+
+def named_files(defence: str, objective: str) -> str:
+    """Digest of the files that are in the names of both."""
+    return _digest_of_files(re.split("[:+]", defence)) + _digest_of_files(objective.split(":"))
 
 
 def _digest_of_files(pieces: Sequence[str]) -> str:

@@ -101,12 +101,13 @@ class LearnedVictim(Victim):
         def with_noise(values: Tensor) -> Tensor:
             return values + torch.rand(values.shape, generator=random).to(values.device) - 0.5
 
-        x = x.to(self.codec.device)
         quality = self.codec.quality_tensor(self.quality).expand(len(x))
         quantise = with_noise if self.stochastic else straight_through_round
-        found = self.twin(x, quality, quantise)
+        found = self.twin(x.to(self.codec.device), quality, quantise)
         # Beyond black and white the decoder clamps, so there is nothing to be gained.
-        return Reconstruction(found.x_hat.clamp(0, 1), found.latent_bits, found.hyper_bits)
+        parts = found.x_hat.clamp(0, 1), found.latent_bits, found.hyper_bits
+        # All else of an attack is where its clip is.
+        return Reconstruction(*(part.to(x.device) for part in parts))
 
     def code(self, picture: Picture, draws: Draws | None = None) -> Coded:
         return coded_by(self.codec, picture, self.quality)

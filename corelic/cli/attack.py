@@ -109,7 +109,12 @@ def attack(
     steps: Annotated[int, Option(min=1, help="Of attacks with gradients.")] = 40,
     queries: Annotated[int, Option(min=1, help="Of attacks without.")] = 2000,
     seed: Annotated[
-        int, Option(help="The same one gives the same pictures, on as many cores.")
+        int,
+        Option(
+            min=0,
+            max=options.LAST_SEED,
+            help="The same one gives the same pictures, on as many cores.",
+        ),
     ] = 0,
     processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
@@ -176,7 +181,7 @@ def check(given: AttackOptions) -> None:
     from corelic.attacks import spelling
     from corelic.attacks.defences.named import defend
     from corelic.attacks.defences.shown import shown_pictures
-    from corelic.attacks.objectives import Region
+    from corelic.attacks.objectives import Box, Region
     from corelic.attacks.victim import victim_of
     from corelic.codecs.api import open_image_codec
     from corelic.codecs.peers import PEERS
@@ -187,9 +192,11 @@ def check(given: AttackOptions) -> None:
         victim = defend(victim, given.defence, shown_pictures(given.clean))
     if given.control not in PEERS:
         raise UnknownCodecError(given.control, tuple(PEERS))
+    _ = PEERS[given.control].facts  # for which some need a program, or a package
     objective = spelling.objective(given.objective)
     if given.region is not None:  # where it lies, each picture must say
-        objective = Region.box(objective, given.region.right, given.region.bottom, given.region)
+        given.region.check()
+        objective = Region.box(objective, 1, 1, Box(0, 0, 1, 1))
     spelling.attack(
         given.attack,
         victim,
@@ -215,7 +222,7 @@ def _attacked(job: Job, whole: Picture, given: AttackOptions) -> tuple[Row, ...]
     from corelic.attacks.defences.shown import check_not_shown, shown_pictures
     from corelic.attacks.evaluation.controls import with_controls
     from corelic.attacks.evaluation.damage import CleanSide
-    from corelic.attacks.evaluation.written import written
+    from corelic.attacks.evaluation.written import reread
     from corelic.attacks.objectives import Region
     from corelic.attacks.pixels import as_rgb
     from corelic.attacks.victim import victim_of
@@ -241,9 +248,11 @@ def _attacked(job: Job, whole: Picture, given: AttackOptions) -> tuple[Row, ...]
         queries=given.queries,
         seed=given.seed,
     )
-    result = written(attack([picture], progress=report), job)
+    result, png = reread(attack([picture], progress=report))
     side = CleanSide(victim, [picture], [as_text(Path(job.name)).rpartition(os.sep)[2]])
-    return with_controls(attack, result, [side, side.beside(PEERS[given.control])])
+    rows = with_controls(attack, result, [side, side.beside(PEERS[given.control])])
+    job.write(png)  # not before it has its figures: a picture without any would be in the way
+    return rows
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -275,7 +284,9 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _remarks(row: Row) -> Iterator[str]:
     if not row.moved:
-        yield "(nothing gained)"
+        before, after = row.score_before, row.score_after
+        rose = before is not None and after is not None and after > before
+        yield "(aim not reached)" if rose else "(nothing gained)"
     if row.reclassified is not None:
         yield f"(another class in {row.reclassified} of {len(row.damages)})"
     if row.left_out:

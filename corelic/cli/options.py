@@ -11,6 +11,7 @@ from typer import BadParameter, Option
 
 from corelic.jobs import Job
 
+LAST_SEED = 2**63 - 1  # that torch takes
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 

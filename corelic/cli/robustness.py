@@ -48,7 +48,9 @@ def robustness(
         Option(help="Other photographs, for defences that measure before they work."),
     ] = None,
     sample: Annotated[int, Option(min=0, help="So many pictures are shown on the page.")] = 2,
-    seed: Annotated[int, Option(help="The same one gives the same figures.")] = 0,
+    seed: Annotated[
+        int, Option(min=0, max=options.LAST_SEED, help="The same one gives the same figures.")
+    ] = 0,
     jobs: Annotated[int, Option("--jobs", "-j", min=1, help="Processes.")] = 1,
 ) -> None:
     """Attack codecs, plain and defended, on many pictures, and make a page of what comes of it.

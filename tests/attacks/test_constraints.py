@@ -88,6 +88,17 @@ def test_steps_stay_in_the_set_and_noise_is_at_its_edge(constraint: Constraint) 
         assert torch.allclose(noise.abs(), torch.tensor(8 / 255), atol=1e-6)
 
 
+@pytest.mark.parametrize("level", [0, 3, 128, 252, 255])
+def test_noise_has_its_whole_budget_beside_black_and_white(level: int) -> None:
+    """An attack may spend its own there."""
+    clean, random = clip_of(grey(level)), torch.Generator().manual_seed(0)
+    for mse in (1e-4, 1e-2):
+        noise = MeanSquare(mse).noise(clean, random)
+        assert noise.min() >= 0 and noise.max() <= 1
+        spent = (noise - clean).square().mean(dim=(1, 2, 3))
+        assert torch.allclose(spent, torch.tensor(mse), rtol=0.02)
+
+
 def test_a_step_is_as_long_as_it_was_asked_to_be() -> None:
     gradient = torch.randn(SHAPE)
     assert torch.equal(Linf(8 / 255).ascent(gradient, 0.01), 0.01 * gradient.sign())

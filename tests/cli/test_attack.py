@@ -10,6 +10,8 @@ from PIL import Image
 
 from corelic.attacks.evaluation.damage import CleanSide
 from corelic.attacks.victim import Victim
+from corelic.codecs.peers import PEERS
+from corelic.errors import MissingPartError
 from tests.cli.conftest import Program, Ran
 from tests.tiny import TINY_WEIGHTS
 
@@ -177,6 +179,8 @@ def test_a_picture_that_cannot_be_attacked_does_not_stop_the_others(
         (("--control", "jpg"), "did you mean"),
         (("--defence", "medium"), "did you mean 'median'"),
         (("--region", "60,0,20,20"), "not within 70 × 60"),
+        (("--region", "0,0,1000000,1000000"), "not within 70 × 60"),
+        (("--region", "5,5,0,9"), "has no pixels"),
     ],
 )
 def test_a_misspelt_part_is_one_line_and_nothing_is_written(
@@ -187,6 +191,50 @@ def test_a_misspelt_part_is_one_line_and_nothing_is_written(
     assert ran.exit_code == 1 and ran.stderr.startswith("error: ")
     assert message in ran.stderr and ran.stderr.count("\n") == 1
     assert not Path("out/one.png").exists()
+
+
+def test_a_control_that_cannot_be_had_is_said_before_the_work(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(self: object) -> None:
+        raise MissingPartError("x265", "av", "bench")
+
+    monkeypatch.setattr(type(PEERS["x265"]), "facts", property(missing))
+    ran = corelic("attack", "one.png", *TINY, *SHORT, "--control", "x265", "-o", "out")
+    assert ran.exit_code == 1 and "corelic[bench]" in ran.stderr
+    assert not Path("out").exists()
+
+
+def test_a_picture_without_its_figures_is_not_left(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be in the way of the next run."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(CleanSide, "beside", fail)
+    ran = corelic("attack", "one.png", *TINY, *SHORT, "-o", "out")
+    assert ran.exit_code == 1 and not Path("out/one.png").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999"])
+def test_a_seed_is_one_that_torch_takes(corelic: Program, seed: str) -> None:
+    ran = corelic("attack", "one.png", *TINY, "--seed", seed, "-o", "out")
+    assert ran.exit_code == 2 and "--seed" in ran.stderr
+
+
+def test_an_aim_that_is_not_reached_is_not_called_nothing(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    aim = ("--attack", "cw:goal=1000000", "--objective", "rate", *SHORT)
+    ran = corelic("attack", "one.png", *TINY, *aim, "-o", "out")
+    assert ran.exit_code == 0, ran.stderr
+    attack, *_ = json.loads(Path("out/attack.json").read_text())
+    [damage] = attack["damages"]
+    assert attack["moved"] == 0 and damage["score_after"] > damage["score_before"]
+    assert "(aim not reached)" in ran.stdout.decode()
 
 
 def test_a_region_has_four_numbers(corelic: Program) -> None:

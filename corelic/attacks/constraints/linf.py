@@ -48,7 +48,11 @@ class Linf(Constraint):
         return stride * gradient.sign()
 
     def noise(self, clean: Tensor, random: torch.Generator) -> Tensor:
-        """±epsilon, the signs at random: of all noise in the set that with the most energy."""
+        """±epsilon, the signs at random: of all noise in the set that with the most energy.
+
+        Less beside black and white, where one of the signs leads nowhere: all of them the other
+        way would have more, and be a change of brightness.
+        """
         return self.project(clean + self.radius * signs(clean.shape, random).to(clean), clean)
 
     def start(self, clean: Tensor, random: torch.Generator) -> Tensor:

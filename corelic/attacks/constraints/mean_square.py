@@ -16,6 +16,7 @@ from corelic.attacks.errors import AttackError
 from corelic.attacks.pixels import PEAK
 
 TINY = 1e-20
+FILLS, MOST_GROWTH = 12, 2.0  # rounds in which noise is brought to its budget
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,11 @@ class MeanSquare(Constraint):
 
     def noise(self, clean: Tensor, random: torch.Generator) -> Tensor:
         """White Gaussian, scaled to the budget."""
-        white = torch.randn(clean.shape, generator=random).to(clean)
-        return self.project(clean + white * (2 * self.radius), clean)
+        change = self.radius * torch.randn(clean.shape, generator=random).to(clean)
+        for _ in range(FILLS):  # what is lost beyond black and white goes into the rest
+            kept = (clean + change).clamp(0, 1) - clean
+            change = change * (self.radius / rms(kept)).clamp_max(MOST_GROWTH)
+        return self.project((clean + change).clamp(0, 1), clean)
 
 
 def rms(x: Tensor) -> Tensor:

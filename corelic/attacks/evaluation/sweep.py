@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from corelic.attacks.attack import Attack
+from corelic.attacks.attack import Attack, GradientAttack
 from corelic.attacks.constraints.base import Constraint
 from corelic.attacks.constraints.linf import Linf
 from corelic.attacks.defences.masking import Attempt, Kind, Verdict, gradients_masked
 from corelic.attacks.evaluation.controls import equal_noise
 from corelic.attacks.optimisers.adam import Adam
+from corelic.attacks.optimisers.noise import Noise
 from corelic.attacks.optimisers.pgd import PGD
 from corelic.attacks.oracle import Oracle
 from corelic.attacks.pixels import clip_of
@@ -71,7 +72,7 @@ def sweep(
             result = one(pictures)
             strength = judge(result.clean, result.pictures)
             attempts.append(Attempt(kind, level, strength, one.name))
-    if attack.is_black_box:
+    if not isinstance(attack, GradientAttack):
         return Sweep(tuple(attempts), None)
     verdict = gradients_masked(attempts, tolerance=tolerance, full_strength=full_strength)
     return Sweep(tuple(attempts), verdict)
@@ -89,6 +90,8 @@ def within(attack: Attack, constraint: Constraint) -> Attack:
 
 
 def kind_of(attack: Attack) -> Kind:
+    if isinstance(attack, Noise):
+        return "noise"
     if attack.is_black_box:
         return "black-box"
     return "one-step" if isinstance(attack, PGD) and attack.steps == 1 else "iterative"

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from corelic.attacks.attack import AttackResult
-from corelic.jobs import Job
 from corelic.media import picture_bytes, read_picture
 
 PNG = Path("attacked.png")
@@ -17,10 +16,3 @@ def reread(result: AttackResult) -> tuple[AttackResult, bytes]:
     (picture,) = result.pictures
     data = picture_bytes(picture, PNG)
     return replace(result, pictures=(read_picture(data),)), data
-
-
-def written(result: AttackResult, job: Job) -> AttackResult:
-    """The result of a one-frame attack, as it is read back from the PNG that `job` writes."""
-    read, data = reread(result)
-    job.write(data)
-    return read

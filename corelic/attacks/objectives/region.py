@@ -25,6 +25,11 @@ class Box:
     width: int
     height: int
 
+    def check(self) -> None:
+        """AttackError where there is nothing in it."""
+        if self.width < 1 or self.height < 1:
+            raise AttackError("the region", f"{self} has no pixels; give one that has")
+
     @property
     def right(self) -> int:
         return self.left + self.width
