@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from corelic.media import Picture
 
 
+MOST_REPEATS = 64  # of blocks, layers or slices: each is many modules, which a file could ask for
+
+
 class TransformSpec(Protocol):
     """Data that builds an analysis/synthesis pair; a frozen dataclass."""
 

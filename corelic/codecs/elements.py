@@ -20,7 +20,7 @@ from corelic.codecs.context.base import Lattice
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.tiling import Area
 
-SELECTED = 2**22  # elements of the whole that are gathered at once
+SELECTED = 2**20  # elements of the whole that are gathered at once
 POSITIONS_KEPT = 4  # of steps or tiles
 
 

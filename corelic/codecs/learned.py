@@ -274,6 +274,11 @@ def _require_kept(codec: nn.Module) -> None:
     A file keeps the state dict, in floating point, and fills it into networks without numbers.
     """
     kept = codec.state_dict(keep_vars=True)
+    names: dict[int, str] = {}
+    for name, module in codec.named_modules(remove_duplicate=False):
+        other = names.setdefault(id(module), name)
+        if other != name and module.state_dict():
+            raise ValueError(f"{other} and {name} are one layer, which files would keep as two")
     for name, module in codec.named_modules():
         for field, value in (*module.named_buffers(recurse=False), *vars(module).items()):
             path = f"{name}.{field}"

@@ -43,7 +43,7 @@ class Stage:
     def largest_window(self) -> int:
         """Cells."""
         cells = LARGEST_WINDOW_BYTES // self.bytes_per_cell
-        return max(cells, (LEAST_HALOS * (self.halo or 0)) ** 2)
+        return max(cells, (LEAST_HALOS * (self.halo or 0)) ** 2, 1)
 
     def tiles(self, grid: Grid, free_bytes: int) -> list[Tile]:
         cells = min(self.largest_window, free_bytes // self.bytes_per_cell)
@@ -114,8 +114,9 @@ class Costs:
         }
         # Held whole are ŷ in float32, table indexes in 8 bits, hyper features in 16; while a step
         # is coded, its table indexes, their order and its symbols.
-        cell = torch.Size((1, m, side, side))
-        of_step = -(-max(int(mask.sum()) for mask in context.masks(cell)) // latents)
+        part = torch.Size((1, m, context.period, context.period))  # a cell may be enormous
+        largest = max(int(mask.sum()) for mask in context.masks(part))
+        of_step = -(-largest // context.period**2)
         # So are hyper-latents, in float64 and as symbols or in float32.
         hyper = -(-c * (EXACT_BYTES + FLOAT_BYTES) // HYPER_STRIDE**2)
         decode = 4 * m + m + 2 * features + of_step * (1 + 4 + 4) + hyper

@@ -194,33 +194,43 @@ class Decoder:
                 ):
                     if count:
                         symbols[stop - count : stop] = self._coder.decode(model, count)
-            escaped = [np.empty(0, np.intp)]
+            escaped = [np.empty(0, np.uint32)]
             for start, places, row in zip(starts, orders, counts, strict=True):
                 part = symbols[start : start + CHUNK]
                 offset = part.copy()
                 part[places] = offset + np.repeat(tables.low, row)
                 outside = np.flatnonzero(offset == np.repeat(tables.size - 1, row))
-                escaped.append(places[outside] + np.intp(start))
-            self._replace(symbols, np.concatenate(escaped), indexes, tables)
+                escaped.append(places[outside] + np.uint32(start))
+            found = np.concatenate(escaped)
+            del escaped, orders
+            self._replace(symbols, found, indexes, tables)
         return symbols
 
     def _replace(
         self,
         symbols: NDArray[np.int32],
-        escaped: NDArray[np.intp],
+        escaped: NDArray[np.uint32],
         indexes: NDArray[np.integer[Any]],
         tables: FrequencyTables,
     ) -> None:
         """The escapes among `symbols`, at the places `escaped`, by what they stand for."""
-        if not escaped.size:
-            return
-        table = indexes[escaped]
-        by_table = np.argsort(table, kind="stable")  # they are coded after all tables and chunks
-        escaped, table = escaped[by_table], table[by_table]
-        found = _pop_escapes(self._coder, tables.size[table] - 1) + tables.low[table]
-        if np.abs(found).max() > MAX_SYMBOL:
-            raise PayloadError(f"a symbol is beyond ±{MAX_SYMBOL}")
-        symbols[escaped] = found
+        # They are coded after all tables and chunks: first all classes, then all bits. A file may
+        # consist of nothing else, so little is held of each.
+        escaped = escaped[np.argsort(indexes[escaped], kind="stable")]
+        parts = range(0, escaped.size, CHUNK)
+        classes = np.empty(escaped.size, np.uint8)
+        for start in parts:
+            part = classes[start : start + CHUNK]
+            part[:] = self._coder.decode(_ESCAPE_CLASS, part.size)
+        for start in parts:
+            places = escaped[start : start + CHUNK]
+            table = indexes[places]
+            escape = tables.size[table] - 1
+            found = _pop_offsets(self._coder, classes[start : start + CHUNK], escape)
+            found += tables.low[table]
+            if np.abs(found).max() > MAX_SYMBOL:
+                raise PayloadError(f"a symbol is beyond ±{MAX_SYMBOL}")
+            symbols[places] = found
 
     def finish(self) -> None:
         """Raises unless the data ends here: past its end, rANS decodes without complaint."""
@@ -262,10 +272,11 @@ def _push_escapes(coder: Any, offset: NDArray[np.int32], escape: NDArray[np.int3
     coder.encode_reverse(2 * (bits - 1) + above, _ESCAPE_CLASS)
 
 
-def _pop_escapes(coder: Any, escape: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Offsets from the low edge of the table, for each escape in turn."""
-    classes: NDArray[np.int32] = coder.decode(_ESCAPE_CLASS, escape.size)
-    width = np.left_shift(1, classes // 2 + 1, dtype=np.int32)
+def _pop_offsets(
+    coder: Any, classes: NDArray[np.uint8], escape: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """From the low edge of the table, for each escape in turn."""
+    width = np.left_shift(1, classes.astype(np.int32) // 2 + 1, dtype=np.int32)
     magnitude = width - 2 + coder.decode(_ESCAPE_BITS, width)
     return np.where(classes % 2 == 1, escape + magnitude, -1 - magnitude)
 

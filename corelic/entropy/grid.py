@@ -179,7 +179,7 @@ class GridConv2d(GridSum):
     def forward(self, x: Tensor) -> Tensor:
         x = self.snap(x)
         kernel = self.weight.shape[-1]
-        if kernel == 1:
+        if kernel == 1 and self.groups == 1:
             return pointwise(x, self.weight, self.bias)
         if self.weight_bits is not None and self.groups > 1:
             return shifted_sums(x, self.weight, self.bias)

@@ -103,7 +103,9 @@ def _attend(
         scores = torch.where(valid[:, None, None], scores, -torch.inf)
     # The largest has weight 1, whichever it is: no gradient is lost.
     weights: Tensor = weight(scores - scores.detach().amax(-1, keepdim=True))
-    return (weights @ values) / weights.sum(-1, keepdim=True)
+    total = weights.sum(-1, keepdim=True)
+    # At least 1, but for a table of a file that lies: then it is not to be a NaN.
+    return (weights @ values) / torch.where(total == 0, 1.0, total)
 
 
 class GridAttention(GridSum):

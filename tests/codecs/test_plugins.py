@@ -277,6 +277,22 @@ def test_a_tensor_that_no_file_keeps_is_refused(
         store.unpack(data, "this test")
 
 
+def test_a_layer_of_two_names_is_refused(installed: Installed) -> None:
+    """A file would keep it twice, the second time in other numbers than those that are exact."""
+    spec = installed.spec()
+    analysis = sys.modules["theirs.klt"].KltAnalysis
+    project = analysis.__init__
+
+    def with_tied(self: nn.Module, channels: int) -> None:
+        project(self, channels)
+        self.first = self.second = nn.Linear(2, 2)
+        self.act = self.other_act = nn.ReLU()  # of which a file keeps nothing
+
+    analysis.__init__ = with_tied
+    with pytest.raises(ValueError, match=r"analysis\.first and analysis\.second are one layer"):
+        LearnedImageCodec(spec)
+
+
 @pytest.mark.parametrize("error", [ImportError("no libfoo"), OSError("no libfoo")])
 def test_networks_that_cannot_be_built_are_an_error_of_ours(
     installed: Installed, error: Exception, photo: Image.Image

@@ -366,6 +366,16 @@ def test_shapes_that_have_no_exact_kernel_are_refused() -> None:
         GridConv2d(4, 4, 3, groups=2)
 
 
+def test_a_depthwise_layer_of_one_tap_has_both_lives() -> None:
+    layer = GridConv2d(5, 5, 1, groups=5)
+    x = torch.randn(2, 5, 3, 4)
+    with grid.watching(layer):
+        trainable = layer(x)
+    assert torch.allclose(trainable, x * layer.weight.view(5, 1, 1))
+    grid.freeze(layer)
+    assert torch.allclose(layer(x.double()).float(), trainable, atol=1e-2)
+
+
 def test_freeze_finds_every_layer_of_a_tree() -> None:
     """A layer that stays in float would be exact on no machine."""
     tree = nn.Sequential(GridBlock(4, 3, 4), nn.ModuleList([GridConv2d(4, 2)]))

@@ -274,6 +274,14 @@ def test_some_queries_at_a_time_give_what_all_give(
     assert len(calls) > 1
 
 
+def test_weights_that_are_all_zero_are_no_nan() -> None:
+    """Of a file that lies; what comes after would look up the index of a NaN."""
+    weight = GridTable(softmax_weight)
+    weight.table = torch.zeros(weight.size, dtype=torch.float64)
+    parts = (torch.randn(1, 2, 3, 4).double() for _ in range(3))
+    assert attend(*parts, weight).isfinite().all()
+
+
 def test_heads_must_share_the_features() -> None:
     with pytest.raises(ValueError, match="5 heads"):
         GridAttention(12, 5)

@@ -28,6 +28,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from corelic.codecs.base import MOST_REPEATS
 from corelic.codecs.context.base import GaussianParameters, to_gaussian
 from corelic.codecs.context.sliced import SlicedContext
 from corelic.entropy.grid import GridConv2d, GridTable, Snap
@@ -51,6 +52,9 @@ class ChannelAttentionSpec:
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"heads of {self.width} channels cannot be")
+        count = self.latent_channels // max(self.slice_channels, 1)
+        if count > MOST_REPEATS:
+            raise ValueError(f"{count} slices are more than {MOST_REPEATS}")
         if self.slice_channels < 1 or self.latent_channels % self.slice_channels:
             raise ValueError(
                 f"slices of {self.slice_channels} channels do not share {self.latent_channels}"
@@ -87,7 +91,8 @@ class ChannelAttention(SlicedContext):
         super().__init__([size] * count)
         self.hyper_features = 2 * m
         # The dense convolution after attention unfolds its input in float64.
-        self.working_values = (KERNEL**2 + 7) * m + 10 * size
+        # Wider heads than the paper's hold more than that.
+        self.working_values = (KERNEL**2 + 7) * m + 10 * size + 6 * max(spec.width - m, 0)
         self.functions = Functions()
         self.channels = nn.ModuleList(
             AcrossChannels((k + 1) * size, 2 * size) for k in range(count)

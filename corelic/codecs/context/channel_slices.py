@@ -73,7 +73,7 @@ class ChannelSlices(SlicedContext):
             for k, size in enumerate(self.sizes)
         )
         # A dense convolution in float64 unfolds its input.
-        unfolded = KERNEL**2 * max(self.starts[-2], spec.wide, *self.sizes)
+        unfolded = KERNEL**2 * max(self.starts[-2], spec.wide, spec.narrow, *self.sizes)
         self.working_values = unfolded + 6 * m + 2 * spec.wide
 
     def parameters_for(self, step: int, hyper: Tensor, decoded: Tensor) -> GaussianParameters:

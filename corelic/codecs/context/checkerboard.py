@@ -47,7 +47,7 @@ class Checkerboard(SlicedContext):
         self.hyper_features = 2 * m
         self.reach = KERNEL // 2  # all else is 1×1
         # A dense convolution in float64 unfolds its input.
-        self.working_values = (KERNEL**2 + 3) * m + context
+        self.working_values = (KERNEL**2 + 3) * m + context + 2 * max(context - 2 * m, 0)
         self.context_channels = context
         # Latents reach hundreds, hyper features do not: hence the small gain.
         self.neighbours = GridConv2d(m, context, KERNEL, gain=0.1)
