@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 MOST_REPEATS = 64  # of blocks, layers or slices: each is many modules, which a file could ask for
 
 
+def check_repeats(count: int, what: str) -> None:
+    """ValueError for too many of them."""
+    if count > MOST_REPEATS:
+        raise ValueError(f"{count} {what} are more than {MOST_REPEATS}")
+
+
 class TransformSpec(Protocol):
     """Data that builds an analysis/synthesis pair; a frozen dataclass."""
 

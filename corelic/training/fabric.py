@@ -1,15 +1,18 @@
-"""Where a run's networks are: devices, processes, precision."""
+"""How a run's networks run: devices, processes, precision, compilation."""
 
 from __future__ import annotations
 
 import atexit
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision, Precision
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from corelic.errors import TrainingError
 from corelic.training.recipe import Recipe
@@ -55,6 +58,38 @@ def precision_of(recipe: Recipe, accelerator: str) -> Precision:
     if recipe.precision == "32-true":
         return Precision()
     return MixedInside(recipe.precision, accelerator)
+
+
+def compiled(objective: nn.Module, recipe: Recipe, fabric: Fabric) -> nn.Module:
+    """The same as one graph, of fewer and larger kernels.
+
+    On GPUs it is replayed as a CUDA graph: kernels of small networks are shorter than what it takes
+    to launch them. Not where passes share a step: a second pass would overwrite the gradients of
+    the first, which are in the graph's own memory.
+    """
+    if fabric.world_size > 1:
+        reason = "compiled steps are for one process; set compiled: false"
+        raise TrainingError(reason)
+    alone = all(stage.passes == 1 for stage in recipe.stages)
+    mode = "reduce-overhead" if fabric.device.type == "cuda" and alone else "default"
+    graph = torch.compile(objective, fullgraph=True, dynamic=False, mode=mode)
+    return cast(nn.Module, graph)
+
+
+@contextmanager
+def sentences(recipe: Recipe) -> Iterator[None]:
+    """What a step may fail for, said so that one can do something about it."""
+    try:
+        yield
+    except Exception as error:
+        # torch's CPU allocator has no exception of its own.
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            reason = "a step needs more memory than there is; give its stage more passes"
+            raise TrainingError(f"{reason}, or a smaller batch ({error})") from error
+        if recipe.compiled and type(error).__module__.startswith("torch._"):
+            reason = f"the networks cannot be compiled here ({error}); set compiled: false"
+            raise TrainingError(reason) from error
+        raise
 
 
 def in_words(device: torch.device, processes: int = 1) -> str:

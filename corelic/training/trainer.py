@@ -13,13 +13,11 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from corelic.codecs import spec_json
@@ -32,7 +30,7 @@ from corelic.training.attacked import MixedCrops
 from corelic.training.averaged import exponential_average, load_float_weights
 from corelic.training.checkpoint import Position
 from corelic.training.data import Crops, as_float
-from corelic.training.fabric import in_words, make_fabric
+from corelic.training.fabric import compiled, in_words, make_fabric, sentences
 from corelic.training.loss import Objective
 from corelic.training.recipe import Recipe, Stage, fit_to_minutes
 from corelic.training.setup import FILE as PLAN
@@ -91,38 +89,6 @@ def lay_out_moments(adam: torch.optim.Adam) -> None:
         for name, moment in moments.items():
             if moment.shape == weight.shape:
                 moments[name] = torch.empty_like(weight).copy_(moment)
-
-
-def compiled(objective: nn.Module, recipe: Recipe, fabric: Fabric) -> nn.Module:
-    """The same as one graph, of fewer and larger kernels.
-
-    On GPUs it is replayed as a CUDA graph: kernels of small networks are shorter than what it takes
-    to launch them. Not where passes share a step: a second pass would overwrite the gradients of
-    the first, which are in the graph's own memory.
-    """
-    if fabric.world_size > 1:
-        reason = "compiled steps are for one process; set compiled: false"
-        raise TrainingError(reason)
-    alone = all(stage.passes == 1 for stage in recipe.stages)
-    mode = "reduce-overhead" if fabric.device.type == "cuda" and alone else "default"
-    graph = torch.compile(objective, fullgraph=True, dynamic=False, mode=mode)
-    return cast(nn.Module, graph)
-
-
-@contextmanager
-def sentences(recipe: Recipe) -> Iterator[None]:
-    """What a step may fail for, said so that one can do something about it."""
-    try:
-        yield
-    except Exception as error:
-        # torch's CPU allocator has no exception of its own.
-        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-            reason = "a step needs more memory than there is; give its stage more passes"
-            raise TrainingError(f"{reason}, or a smaller batch ({error})") from error
-        if recipe.compiled and type(error).__module__.startswith("torch._"):
-            reason = f"the networks cannot be compiled here ({error}); set compiled: false"
-            raise TrainingError(reason) from error
-        raise
 
 
 class Trainer:

@@ -50,7 +50,6 @@ from corelic.training.setup import Setup
 from corelic.training.trainer import (
     MAX_SKIPPED_STEPS,
     Trainer,
-    compiled,
     learning_rate_share,
 )
 from corelic.training.warm_start import start_from
@@ -213,7 +212,7 @@ def test_passes_that_share_a_step_share_no_graph(
     monkeypatch.setattr(torch, "compile", lambda module, mode, **_: asked.append(mode))
     stages = (*RECIPE.stages, replace(RECIPE.stages[0], passes=passes))
     gpu: Any = SimpleNamespace(world_size=1, device=torch.device("cuda"))
-    compiled(nn.Identity(), replace(RECIPE, stages=stages), gpu)
+    of_fabric.compiled(nn.Identity(), replace(RECIPE, stages=stages), gpu)
     assert asked == [mode]
 
 

@@ -52,7 +52,8 @@ class Region(Objective):
     @classmethod
     def box(cls, inner: Objective, width: int, height: int, box: Box) -> Region:
         """A rectangle in pictures of this size, in pixels; AttackError where it is not in them."""
-        if box.width < 1 or box.height < 1 or box.right > width or box.bottom > height:
+        box.check()
+        if box.right > width or box.bottom > height:
             reason = f"{box} is not within {width} × {height} pixels; give one that is"
             raise AttackError("the region", reason)
         mask = torch.zeros(height, width, dtype=torch.bool)

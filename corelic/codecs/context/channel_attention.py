@@ -28,7 +28,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from corelic.codecs.base import MOST_REPEATS
+from corelic.codecs.base import check_repeats
 from corelic.codecs.context.base import GaussianParameters, to_gaussian
 from corelic.codecs.context.sliced import SlicedContext
 from corelic.entropy.grid import GridConv2d, GridTable, Snap
@@ -52,9 +52,7 @@ class ChannelAttentionSpec:
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"heads of {self.width} channels cannot be")
-        count = self.latent_channels // max(self.slice_channels, 1)
-        if count > MOST_REPEATS:
-            raise ValueError(f"{count} slices are more than {MOST_REPEATS}")
+        check_repeats(self.latent_channels // max(self.slice_channels, 1), "slices")
         if self.slice_channels < 1 or self.latent_channels % self.slice_channels:
             raise ValueError(
                 f"slices of {self.slice_channels} channels do not share {self.latent_channels}"

@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from corelic.codecs.base import MOST_REPEATS
+from corelic.codecs.base import check_repeats
 from corelic.codecs.context.base import ContextModel, GaussianParameters, to_gaussian
 from corelic.entropy.grid import GridLinear, GridTable
 from corelic.entropy.grid_attention import GridAttention, softmax_weight
@@ -54,8 +54,7 @@ class CornerToCenterSpec:
     def __post_init__(self) -> None:
         if self.window not in (2, 4, 8):
             raise ValueError(f"windows of {self.window} latents are none of 2, 4, 8")
-        if self.layers > MOST_REPEATS:
-            raise ValueError(f"{self.layers} layers are more than {MOST_REPEATS}")
+        check_repeats(self.layers, "layers")
         if self.heads < 1 or self.width % self.heads or self.layers < 1:
             raise ValueError(f"{self.heads} heads do not share {self.width} features in a layer")
 

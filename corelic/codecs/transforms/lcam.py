@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from corelic.codecs.base import MOST_REPEATS
+from corelic.codecs.base import check_repeats
 from corelic.codecs.rate import RateTable
 from corelic.codecs.transforms.depthwise import Pointwise
 from corelic.codecs.transforms.pyramid import (
@@ -64,8 +64,7 @@ class LcamSpec:
     def __post_init__(self) -> None:
         if min(self.channels, self.latent_channels, self.head_channels) < 1:
             raise ValueError("an LCAM transform needs channels")
-        if self.blocks > MOST_REPEATS:
-            raise ValueError(f"{self.blocks} blocks a stage are more than {MOST_REPEATS}")
+        check_repeats(self.blocks, "blocks a stage")
         if self.channels % (SHAPES * self.head_channels):
             raise ValueError(
                 f"{self.channels} channels are not {SHAPES} equal groups of heads of "

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from corelic.codecs.base import MOST_REPEATS
+from corelic.codecs.base import check_repeats
 from corelic.codecs.rate import RateTable
 from corelic.codecs.transforms.depthwise import Pointwise
 from corelic.codecs.transforms.pyramid import (
@@ -50,8 +50,7 @@ class ResidualSpec:
     def __post_init__(self) -> None:
         if self.channels < 2 or self.latent_channels < 1:
             raise ValueError("a residual transform needs 2 channels and 1 latent channel")
-        if self.blocks > MOST_REPEATS:
-            raise ValueError(f"{self.blocks} blocks a stage are more than {MOST_REPEATS}")
+        check_repeats(self.blocks, "blocks a stage")
 
     @classmethod
     def sized(cls, latent_channels: int) -> ResidualSpec:
