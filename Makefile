@@ -32,7 +32,7 @@ bench: .venv/.dev ## measure CODEC=swift on Kodak, real files; one JSON under be
 campaign: .venv/.dev ## train swift for MINUTES=25 more, measure it, add a line to recipes/CAMPAIGN.md
 	$(BIN)/python benchmarks/campaign.py --minutes $(MINUTES)
 
-docs: .venv/.dev ## run every example of README.md and docs/, check every link
+docs: .venv/.dev ## run the Python and console examples of README.md and docs/, check every link
 	$(BIN)/python -m pytest tests/test_docs.py
 
 .venv/.dev: setup.cfg pyproject.toml constraints.txt

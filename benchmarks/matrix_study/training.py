@@ -35,7 +35,8 @@ HYPER_CHANNELS = 64
 
 
 def codec_spec(name: str, transform: TransformSpec, context: ContextSpec) -> CodecSpec:
-    everything = transform.halo_px is None or context.build().reach is None
+    halos = transform.analysis_halo_px, transform.synthesis_halo_px, context.build().reach
+    everything = None in halos
     return CodecSpec(
         name=name,
         generation=0,

@@ -34,8 +34,12 @@ class TransformSpec(Protocol):
         """Pixels per latent, each way."""
 
     @property
-    def halo_px(self) -> int | None:
-        """How far each way analysis or synthesis sees beyond a tile; None: it sees everything."""
+    def analysis_halo_px(self) -> int | None:
+        """How far each way analysis sees beyond a tile; None: it sees everything."""
+
+    @property
+    def synthesis_halo_px(self) -> int | None:
+        """The same of synthesis. What analysis sees beyond that costs a decoder nothing."""
 
     @property
     def working_floats(self) -> float:

@@ -113,7 +113,8 @@ class LearnedImageCodec(nn.Module):
         unit_px = spec.transform.stride_px * HYPER_STRIDE
         if spec.pad_multiple_px == 0 or spec.pad_multiple_px % unit_px:
             raise ValueError(f"{spec.name}: pad to multiples of {unit_px} pixels")
-        if spec.tiling == "halo" and spec.transform.halo_px is None:
+        transform_halos_px = (spec.transform.analysis_halo_px, spec.transform.synthesis_halo_px)
+        if spec.tiling == "halo" and None in transform_halos_px:
             raise ValueError(f"{spec.name}: its transform sees everything, so it has no halo")
         self.spec = spec
         channels = spec.transform.latent_channels
@@ -126,7 +127,7 @@ class LearnedImageCodec(nn.Module):
             raise ValueError(f"{spec.name}: pad to whole periods of its context's masks")
         if spec.tiling == "halo" and self.context.reach is None:
             raise ValueError(f"{spec.name}: its context sees everything, so it has no halo")
-        if spec.tiling != "halo" and None not in (spec.transform.halo_px, self.context.reach):
+        if spec.tiling != "halo" and None not in (*transform_halos_px, self.context.reach):
             raise ValueError(f"{spec.name}: nothing in it sees everything, so it has a halo")
         self.hyper_synthesis = HyperSynthesis(spec.hyper_channels, self.context.hyper_features)
         self.prior = FactorisedPrior(spec.hyper_channels, NODES)

@@ -90,16 +90,14 @@ class Costs:
             halo = None if reach is None else -(-reach // unit)
             return Stage(halo, round(values * value_bytes))
 
-        around = stage(
-            spec.transform.halo_px,
-            spec.pad_multiple_px,
-            (spec.transform.working_floats + 3) * pixels,
-            FLOAT_BYTES,
-        )
+        def around(halo_px: int | None) -> Stage:
+            values = (spec.transform.working_floats + 3) * pixels
+            return stage(halo_px, spec.pad_multiple_px, values, FLOAT_BYTES)
+
         # Beside what the context allocates: its inputs, and where a few steps' elements are.
         context_values = context.working_values + m + features + m * INDEX_BYTES / EXACT_BYTES
         self.stages: dict[Network, Stage] = {
-            "analysis": around,
+            "analysis": around(spec.transform.analysis_halo_px),
             "hyper_analysis": stage(
                 HyperAnalysis.REACH, side, HyperAnalysis.values(m, c) * latents, FLOAT_BYTES
             ),
@@ -110,7 +108,7 @@ class Costs:
                 EXACT_BYTES,
             ),
             "context": stage(context.reach, side, context_values * latents, EXACT_BYTES),
-            "synthesis": around,
+            "synthesis": around(spec.transform.synthesis_halo_px),
         }
         # Held whole are ŷ in float32, table indexes in 8 bits, hyper features in 16; while a step
         # is coded, its table indexes, their order and its symbols.

@@ -37,7 +37,8 @@ def miniature(spec: CodecSpec) -> CodecSpec:
     """The same kinds of parts, in a codec that takes milliseconds."""
     transform = type(spec.transform).sized(FEW_CHANNELS)
     context = type(spec.context).sized(FEW_CHANNELS)
-    everything = transform.halo_px is None or context.build().reach is None
+    halos = transform.analysis_halo_px, transform.synthesis_halo_px, context.build().reach
+    everything = None in halos
     tiling: Literal["independent", "halo"] = "independent" if everything else "halo"
     return replace(spec, transform=transform, context=context, hyper_channels=4, tiling=tiling)
 

@@ -96,25 +96,29 @@ def test_every_network_is_the_same_cell_by_cell(
 @tiled_codecs
 def test_a_tile_sees_exactly_its_halo(spec: CodecSpec) -> None:
     """What changes beyond it changes nothing, in either transform."""
-    codec, halo_px = file_codec(spec).codec, spec.transform.halo_px
-    assert halo_px is not None
-    unit, stride = spec.pad_multiple_px, spec.transform.stride_px
-    around = -(-halo_px // unit) * unit
+    codec, transform = file_codec(spec).codec, spec.transform
+    assert transform.analysis_halo_px is not None
+    assert transform.synthesis_halo_px is not None
+    unit, stride = spec.pad_multiple_px, transform.stride_px
+    around = -(-max(transform.analysis_halo_px, transform.synthesis_halo_px) // unit) * unit
     side = 2 * around + unit
     torch.manual_seed(0)
     x, quality = torch.rand(1, 3, side, side), torch.tensor([60.0])
     inside = slice(around, around + unit)
-    near = slice(around - halo_px, around + unit + halo_px)
-    far = torch.rand_like(x)
-    far[:, :, near, near] = x[:, :, near, near]
+
+    def near(halo_px: int, unit_px: int) -> slice:
+        first_px, end_px = inside.start - halo_px, inside.stop + halo_px
+        return slice(first_px // unit_px, -(-end_px // unit_px))
+
+    far, seen = torch.rand_like(x), near(transform.analysis_halo_px, 1)
+    far[:, :, seen, seen] = x[:, :, seen, seen]
     cell = slice(around // stride, (around + unit) // stride)
     with exact_arithmetic():
         one, two = (codec.analysis(each, quality)[:, :, cell, cell] for each in (x, far))
         assert one.equal(two)
-        y = codec.latents_of(x, quality)
-        around_y = slice(near.start // stride, -(-near.stop // stride))
+        y, seen = codec.latents_of(x, quality), near(transform.synthesis_halo_px, stride)
         other = torch.rand_like(y)
-        other[:, :, around_y, around_y] = y[:, :, around_y, around_y]
+        other[:, :, seen, seen] = y[:, :, seen, seen]
         one, two = (codec.pixels_of(each, quality)[:, :, inside, inside] for each in (y, other))
         assert one.equal(two)
 
@@ -171,7 +175,7 @@ def test_a_budget_too_small_is_refused_and_the_least_one_named() -> None:
 
 
 class Everywhere(type(tiny.TINY.transform)):  # type: ignore[misc]  # whichever class it is
-    halo_px = None
+    analysis_halo_px = synthesis_halo_px = None
 
 
 def test_what_sees_everything_is_processed_whole_and_the_rest_in_tiles() -> None:

@@ -50,10 +50,15 @@ class DepthwiseSpec:
         return 2 * PATCH
 
     @property
-    def halo_px(self) -> int:
+    def analysis_halo_px(self) -> int:
         """A 3×3 convolution in each block, at 1/8 or 1/16."""
-        (fine_in, coarse_in), (coarse_out, fine_out) = self.analysis_blocks, self.synthesis_blocks
-        return PATCH * max(fine_in + 2 * coarse_in, fine_out + 2 * coarse_out)
+        fine, coarse = self.analysis_blocks
+        return PATCH * (fine + 2 * coarse)
+
+    @property
+    def synthesis_halo_px(self) -> int:
+        coarse, fine = self.synthesis_blocks
+        return PATCH * (2 * coarse + fine)
 
     @property
     def working_floats(self) -> float:

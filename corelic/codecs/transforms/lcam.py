@@ -22,6 +22,7 @@ scores need no normalisation before them; blocks and strides as in `residual`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ from corelic.codecs.transforms.pyramid import (
     fixed_floats,
     start_as_principal_components,
 )
-from corelic.codecs.transforms.reach import Around, Beside, Layer, Within, halo_px, widest
+from corelic.codecs.transforms.reach import Around, Beside, Layer, Within, halo_px
 from corelic.codecs.transforms.residual import KERNEL_SIZE, UNITS_PX, Bottleneck
 from corelic.codecs.transforms.windows import Window, WindowAttention
 
@@ -96,19 +97,28 @@ class LcamSpec:
         return STRIDE
 
     @property
-    def halo_px(self) -> int | None:
+    def analysis_halo_px(self) -> int | None:
         """None where the sides of the windows do not divide a tile's: then tiles would show."""
-        inwards: list[Layer] = []
-        outwards: list[Layer] = []
+        layers = [(*around, *within) for around, within in self._layers()]
+        return halo_px([*chain.from_iterable(layers)])
+
+    @property
+    def synthesis_halo_px(self) -> int | None:
+        """As analysis'."""
+        layers = [(*within, *around) for around, within in reversed(self._layers())]
+        return halo_px([*chain.from_iterable(layers)])
+
+    def _layers(self) -> list[tuple[list[Layer], list[Layer]]]:
+        """Convolutions and windows of each stage, from the pixels inwards."""
+        layers: list[tuple[list[Layer], list[Layer]]] = []
         for stage, unit_px in enumerate(STAGES):
-            around = [Around(unit_px)] * (1 + self.blocks_at(stage))  # the 5×5 is one of them
-            within = [
+            within: list[Layer] = [
                 Beside(tuple(Within(window.height * unit_px, window.shifted) for window in windows))
                 for windows in self.windows_at(stage)  # as high as they are wide, one with another
             ]
-            inwards += [*around, *within]
-            outwards = [*within, *around, *outwards]
-        return widest(halo_px(inwards), halo_px(outwards))
+            # The 5×5 is one of the convolutions.
+            layers.append(([Around(unit_px)] * (1 + self.blocks_at(stage)), within))
+        return layers
 
     @property
     def working_floats(self) -> float:

@@ -62,8 +62,11 @@ class ResidualSpec:
         return STRIDE
 
     @property
-    def halo_px(self) -> int | None:
-        """Analysis and synthesis see equally far."""
+    def synthesis_halo_px(self) -> int | None:
+        return self.analysis_halo_px
+
+    @property
+    def analysis_halo_px(self) -> int | None:
         layers: list[Layer] = []
         for unit_px in UNITS_PX:
             # Strided, a 5×5 reads two inputs beyond its own; transposed, one of twice the side.

@@ -39,12 +39,13 @@ from corelic.codecs.transforms.pyramid import (
     keep_size,
     start_as_principal_components,
 )
-from corelic.codecs.transforms.reach import Around, Layer, Within, halo_px, widest
+from corelic.codecs.transforms.reach import Around, Layer, Within, halo_px
 from corelic.codecs.transforms.windows import Window, WindowAttention
 
 UNITS_PX = (2, 4, 8)  # of a position's side, stage by stage
 EXPANSION = 4  # of the channels, between the two linear maps of a block
 DENSE_LAYERS = 2
+DENSE: list[Layer] = [Around(1)] * (1 + DENSE_LAYERS)
 WINDOW_MAX = 32  # positions; attention's cost grows with its square
 
 
@@ -89,18 +90,27 @@ class SwinSpec:
         return STRIDE
 
     @property
-    def halo_px(self) -> int | None:
+    def analysis_halo_px(self) -> int | None:
         """None where the sides of the windows do not divide a tile's: then tiles would show."""
-        dense = [Around(1)] * (1 + DENSE_LAYERS)
-        inwards: list[Layer] = [*dense, Around(2)]
-        outwards: list[Layer] = [*dense]
-        for stage, unit_px in enumerate(UNITS_PX):
-            within = [
-                Within(window.height * unit_px, window.shifted) for window in self.windows_at(stage)
-            ]
-            inwards += [*within, Around(unit_px)]
-            outwards = [*within, Around(unit_px), *outwards]
-        return widest(halo_px(inwards), halo_px([Around(STRIDE), *outwards]))
+        layers = [*DENSE, Around(2)]
+        for unit_px, within in self._stages():
+            layers += [*within, Around(unit_px)]
+        return halo_px(layers)
+
+    @property
+    def synthesis_halo_px(self) -> int | None:
+        """As analysis'."""
+        layers: list[Layer] = [Around(STRIDE)]
+        for unit_px, within in reversed(self._stages()):
+            layers += [*within, Around(unit_px)]
+        return halo_px([*layers, *DENSE])
+
+    def _stages(self) -> list[tuple[int, list[Within]]]:
+        """How large a position is and the windows of each stage, from the pixels inwards."""
+        return [
+            (unit_px, [Within(each.height * unit_px, each.shifted) for each in self.windows_at(stage)])
+            for stage, unit_px in enumerate(UNITS_PX)
+        ]
 
     @property
     def working_floats(self) -> float:

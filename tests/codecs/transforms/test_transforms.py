@@ -46,7 +46,7 @@ def test_any_multiple_of_the_stride_passes(family: str, size_px: tuple[int, int]
 def test_any_size_passes_through_a_codec(family: str) -> None:
     context = replace(tiny.TINY.context, latent_channels=12)
     transform = FAMILIES[family]
-    tiling = "independent" if transform.halo_px is None else "halo"
+    tiling = "independent" if transform.analysis_halo_px is None else "halo"
     spec = replace(tiny.TINY, transform=transform, context=context, tiling=tiling)
     assert spec_json.from_json(spec_json.to_json(spec), "here") == spec
     codec = LearnedImageCodec(spec).eval()
@@ -149,24 +149,26 @@ def test_bfloat16_is_for_branches_alone(family: str) -> None:
             assert torch.allclose(synthesis(y, rates), x_hat, atol=1e-5)
 
 
-def tiled(family: str) -> int:
-    halo_px = FAMILIES[family].halo_px
-    if halo_px is None:
+def tiled(family: str) -> tuple[int, int]:
+    """Halos of analysis and synthesis, in pixels."""
+    spec = FAMILIES[family]
+    if spec.analysis_halo_px is None or spec.synthesis_halo_px is None:
         pytest.skip("it promises no halo")
-    return halo_px
+    return spec.analysis_halo_px, spec.synthesis_halo_px
 
 
 @every_family
 def test_tiles_with_their_halo_are_the_whole(family: str) -> None:
-    cells = -(-tiled(family) // TILE_PX)
-    grid = Grid(2, 3 + 2 * cells)
+    halos = [-(-halo_px // TILE_PX) for halo_px in tiled(family)]
+    grid = Grid(2, 3 + 2 * max(halos))
     analysis, synthesis = awake(family)
     torch.manual_seed(0)
     x = torch.rand(1, 3, grid.rows * TILE_PX, grid.columns * TILE_PX)
     y = torch.randn(1, 12, x.shape[2] // 16, x.shape[3] // 16)
-    tiles = grid.tiles(cells, grid.least_window(cells))
-    assert len(tiles) == grid.columns or len(tiles) == grid.cells
-    for network, given, scales in ((analysis, x, (64, 4)), (synthesis, y, (4, 64))):
+    networks = (analysis, x, (64, 4)), (synthesis, y, (4, 64))
+    for halo, (network, given, scales) in zip(halos, networks, strict=True):
+        tiles = grid.tiles(halo, grid.least_window(halo))
+        assert len(tiles) == grid.columns or len(tiles) == grid.cells
         whole = network(given, quality(60))
         for tile in tiles:
             window = network(given[(..., *tile.window(scales[0]))], quality(60))
@@ -180,8 +182,8 @@ def test_tiles_with_their_halo_are_the_whole(family: str) -> None:
 
 @every_family
 def test_the_halo_is_as_far_as_anything_is_seen(family: str) -> None:
-    halo_px = tiled(family)
-    cells = -(-halo_px // TILE_PX) + 1  # one more, to see what is seen there
+    halos_px = tiled(family)
+    cells = -(-max(halos_px) // TILE_PX) + 1  # one more, to see what is seen there
     side = (2 * cells + 1) * TILE_PX
     around = slice(cells * TILE_PX, (cells + 1) * TILE_PX)
     tile = slice(around.start // 16, around.stop // 16)
@@ -193,14 +195,14 @@ def test_the_halo_is_as_far_as_anything_is_seen(family: str) -> None:
     synthesis(y, quality(60))[:, :, around, around].sum().backward()
     assert x.grad is not None
     assert y.grad is not None
-    reaches_px = []
-    for gradient, unit_px in ((x.grad, 1), (y.grad, 16)):
+    for halo_px, gradient, unit_px in zip(halos_px, (x.grad, y.grad), (1, 16), strict=True):
+        reaches_px = []
         for axis in ((0, 1, 2), (0, 1, 3)):
             seen = gradient.abs().sum(axis).nonzero() * unit_px
             reaches_px += [around.start - int(seen.min()), int(seen.max()) + unit_px - around.stop]
-    # Latents are known by the sixteen pixels; and a bound need not be reached, but nearly so.
-    assert max(reaches_px) < halo_px + 16
-    assert max(reaches_px) > 0.75 * halo_px - 16
+        # Latents are known by the sixteen pixels; and a bound need not be reached, but nearly so.
+        assert max(reaches_px) < halo_px + 16
+        assert max(reaches_px) > 0.75 * halo_px - 16
 
 
 @pytest.mark.parametrize(
