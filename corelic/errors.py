@@ -347,7 +347,7 @@ class TargetError(CorelicError, ValueError):
 class QualityError(CorelicError, ValueError):
     """A quality that is none."""
 
-    def __init__(self, quality: float) -> None:
+    def __init__(self, quality: object) -> None:
         super().__init__(quality)
         self.quality = quality
 

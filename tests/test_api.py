@@ -193,10 +193,11 @@ def test_a_codec_is_looked_for_before_a_picture_is_read() -> None:
         corelic.encode("missing.png", codec="jpg")
 
 
+@pytest.mark.parametrize("codec", ["swift", "jpeg", "x265"])
 @pytest.mark.parametrize("quality", ["web_low", float("nan"), 100.1, -1])
-def test_a_quality_that_is_none_is_a_sentence(quality: Any, photo: Image.Image) -> None:
+def test_a_quality_that_is_none_is_a_sentence(quality: Any, codec: str, photo: Image.Image) -> None:
     for made in (
-        lambda: corelic.encode(photo, quality=quality),
+        lambda: corelic.encode(photo, quality=quality, codec=codec),
         lambda: photo.save(BytesIO(), "CLC", quality=quality),
     ):
         with pytest.raises(QualityError, match=f"quality is {quality!r}; give a number"):

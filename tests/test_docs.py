@@ -26,6 +26,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+def test_there_are_examples() -> None:
+    """None would pass all of these."""
+    assert blocks(PAGES[0], "python")
+    assert any("$ corelic " in block for block in blocks(PAGES[0], "console"))
+
+
 @every_page
 def test_examples_run(page: Path) -> None:
     names: dict[str, object] = {}  # one per page: later blocks build on earlier ones

@@ -1,6 +1,6 @@
 """corelic bdrate"""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from rich.console import Console
@@ -57,11 +57,11 @@ def bdrate(
     *sources, last = curves
     if not sources:
         raise BadParameter("give at least two curves; the last one is the anchor")
-    anchor = published.find(last)
+    anchor = replace(published.find(last), name=last)
     found = []
     warnings = {}
     for source in sources:
-        curve = published.find(source)
+        curve = replace(published.find(source), name=source)  # names in files may be the same
         pictures = bd_rates_by_picture(anchor, curve, metric=metric, interval_db=between)
         rate = bd_rate(anchor, curve, metric=metric, interval_db=between)
         averages = average_of(last, anchor), average_of(source, curve)
@@ -83,6 +83,7 @@ def bdrate(
     each = any(pictures.percents for _, _, pictures in found)
     columns = ["curve", "BD-rate", "over"]
     table = Table(*columns, *(["pictures: least, quartiles, most"] if each else []))
+    table.columns[0].overflow = "fold"  # cut, two names may be one
     for source, rate, pictures in found:
         cells = [
             printable(source),

@@ -100,6 +100,7 @@ def _show(found: Results, console: Console) -> None:
     columns = "BD-rate", "over", "encode", "decode", "one core", "", "memory"
     title = f"{len(run.averaged)} pictures, anchor {run.plan.anchor}, PSNR"
     table = Table("codec", *columns, title=title)
+    table.columns[0].overflow = "fold"  # cut, two names may be one
     for column in table.columns[1:]:
         column.justify = "right"
     rates = {row.curve: row.rate for row in run.bd_rates if row.metric == "psnr"}

@@ -155,7 +155,8 @@ _show_once = cache(_show)  # other packages are asked time and again
 
 def _mute_stdout() -> None:
     """What it could not take would fail once more when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:  # it may be closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -17,10 +17,7 @@ Figures = Mapping[str, object]
 
 def print_json(figures: Figures | Sequence[Figures]) -> None:
     """Strict JSON: an infinite PSNR is null, for JSON has no word for it."""
-    if isinstance(figures, Mapping):
-        print(json.dumps(_finite(figures), indent=2))
-    else:
-        print(json.dumps([_finite(one) for one in figures], indent=2))
+    print(json.dumps(_finite(figures), indent=2, allow_nan=False))
 
 
 class Result(Protocol):
@@ -56,8 +53,11 @@ def print_results(outcome: Outcome[Shown], jobs: Sequence[Job], *, as_json: bool
         print(printable(f"{job.name}: skipped, for there is {job.output}"), file=there)
 
 
-def _finite(figures: Figures) -> dict[str, object]:
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in figures.items()
-    }
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value

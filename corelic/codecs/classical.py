@@ -23,7 +23,7 @@ from corelic.codecs.base import CodecFacts, ImageCodec
 from corelic.codecs.files import memory_for
 from corelic.codecs.jxl_size import jxl_size
 from corelic.codecs.limits import check_size
-from corelic.codecs.rate import QUALITY_MAX
+from corelic.codecs.rate import QUALITY_MAX, check_quality
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import (
     CorelicError,
@@ -79,8 +79,7 @@ class PillowCodec(ClassicalCodec):
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         """A complete file of the format; QualityError, or PeerError where the encoder refuses."""
-        if not 0 <= quality <= QUALITY_MAX:
-            raise QualityError(quality)
+        check_quality(quality)
         self.load()
         image, file = picture.to_image(), BytesIO()
         described = save_options(image, self.kind)

@@ -33,7 +33,7 @@ from corelic.codecs.base import CodecFacts
 from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.files import memory_for
 from corelic.codecs.limits import check_size
-from corelic.codecs.rate import QUALITY_MAX
+from corelic.codecs.rate import QUALITY_MAX, check_quality
 from corelic.disk import why
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import ForeignFileError, MissingPartError, PeerError, QualityError
@@ -94,8 +94,7 @@ class CompressAi(ClassicalCodec):
 
     def level(self, quality: float) -> int:
         """0 … 100 -> theirs, from 1 on; QualityError for any other."""
-        if not 0 <= quality <= QUALITY_MAX:
-            raise QualityError(quality)
+        check_quality(quality)
         return 1 + round((LEVELS[self.model] - 1) * quality / QUALITY_MAX)
 
     def network(self, level: int) -> Any:

@@ -29,7 +29,7 @@ from corelic.codecs import colour
 from corelic.codecs.base import CodecFacts
 from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.limits import check_size
-from corelic.codecs.rate import QUALITY_MAX
+from corelic.codecs.rate import QUALITY_MAX, check_quality
 from corelic.disk import why
 from corelic.entropy.container import MAX_PIXELS
 from corelic.errors import (
@@ -73,8 +73,7 @@ class VideoIntra(ClassicalCodec):
 
     def quantiser(self, quality: float) -> int:
         """0 … 100 -> steps … 0; QualityError for any other."""
-        if not 0 <= quality <= QUALITY_MAX:
-            raise QualityError(quality)
+        check_quality(quality)
         return round(self.steps * (1 - quality / QUALITY_MAX))
 
     def planes(self, picture: Picture) -> list[colour.Samples]:
@@ -365,7 +364,7 @@ def _ffmpeg_version() -> str:
 def _run(arguments: list[str], data: bytes, read: Callable[[Path], Result]) -> Result:
     """What `read` makes of the file ffmpeg writes; ValueError with its first line if it fails.
 
-    PeerError where it cannot be started, or has no room.
+    PeerError where it cannot be started, has no room, or takes too long.
     """
     with _starting(), TemporaryDirectory(prefix="corelic-") as folder:
         # Not to standard output: VVenC prints its warnings there, into the file.
@@ -376,7 +375,7 @@ def _run(arguments: list[str], data: bytes, read: Callable[[Path], Result]) -> R
                 command, input=data, capture_output=True, check=False, timeout=TIMEOUT_S
             )
         except subprocess.TimeoutExpired as error:
-            raise ValueError(f"it took more than {TIMEOUT_S} s") from error
+            raise PeerError("ffmpeg", f"it took more than {TIMEOUT_S} s") from error
         if done.returncode or not output.is_file() or not output.stat().st_size:
             words = done.stderr.decode(errors="replace").strip().splitlines()
             raise ValueError(words[0] if words else "it gave no file")

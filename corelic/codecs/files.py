@@ -10,9 +10,8 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property, partial
-from importlib.metadata import version
-from numbers import Real
+from functools import cached_property, lru_cache, partial
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from threading import RLock
 
@@ -29,7 +28,7 @@ from corelic.codecs.learned import Latents, pad
 from corelic.codecs.limits import MEMORY_BYTES, check_size
 from corelic.codecs.memory import Costs, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
-from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS
+from corelic.codecs.rate import QUALITY_STEPS, check_quality
 from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
 from corelic.entropy import container
@@ -125,7 +124,7 @@ class FileCodec(ImageCodec):
             suffix=SUFFIX,
             colour="RGB",
             scale=f"log-linear in λ, {spec.lambda_min:g} … {spec.lambda_max:g}",
-            version=f"weights {self.weights.fingerprint.hex()}, corelic {version('corelic')}",
+            version=f"weights {self.weights.fingerprint.hex()}, {versions_of(spec)}",
             qualities=SWEEP,
             in_process=True,
         )
@@ -377,10 +376,22 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
+def versions_of(spec: CodecSpec) -> str:
+    """Of corelic, and of the packages that other parts of the codec are from."""
+    modules = {type(part).__module__.partition(".")[0] for part in (spec.transform, spec.context)}
+    return ", ".join(["corelic " + version("corelic"), *_versions(frozenset(modules - {"corelic"}))])
+
+
+@lru_cache(maxsize=32)
+def _versions(modules: frozenset[str]) -> list[str]:
+    packages = packages_distributions()
+    owners = {package for module in modules for package in packages.get(module, ())}
+    return [f"{package} {version(package)}" for package in sorted(owners)]
+
+
 def quality_step_of(quality: float) -> int:
     """What a file holds: sixteenths; QualityError outside 0 … 100."""
-    if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAX:  # false for NaN, too
-        raise QualityError(quality)
+    check_quality(quality)
     return round(quality * QUALITY_STEPS)
 
 

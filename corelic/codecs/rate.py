@@ -11,6 +11,7 @@ Adaptation", CVPR 2021, section 3.2: one gain per channel, exponentially interpo
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from corelic.entropy.container import QUALITY_STEPS_PER_UNIT
+from corelic.errors import QualityError
 
 if TYPE_CHECKING:
     from corelic.codecs.base import CodecSpec
@@ -27,6 +29,12 @@ QUALITY_MAX = 100.0
 QUALITY_STEPS = QUALITY_STEPS_PER_UNIT  # a file holds the step, 0 … 1600
 GAIN_UNIT = 2.0**-16  # of log-gains, as shipped
 MSE_UNIT = 255.0**2  # λ counts MSE in 8-bit steps, as the literature does
+
+
+def check_quality(quality: object) -> None:
+    """QualityError for what is no number from 0 to 100."""
+    if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAX:  # false for NaN, too
+        raise QualityError(quality)
 
 
 def nearest_node(quality: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -174,7 +175,7 @@ def inventory(sources: Sequence[Path]) -> tuple[list[PictureFile], list[Failure]
     A file that is named twice counts once.
     """
     found, failures = [], []
-    paths = list({path.resolve(): path for path in _files(sources)}.values())
+    paths = list({os.path.realpath(path): path for path in _files(sources)}.values())
     for path, name in zip(paths, distinct_names(paths), strict=True):
         try:
             data = read_file(path)

@@ -9,18 +9,27 @@ picture that cannot be read any more costs its own tasks, which come last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from corelic.errors import CorelicError, MissingPartError, PeerError, PictureError, WorkerError
+from corelic.errors import (
+    CorelicError,
+    DeviceError,
+    MissingPartError,
+    PeerError,
+    PictureError,
+    WorkerError,
+)
 from corelic.eval.store import Store
 from corelic.eval.tasks import Task
 from corelic.workers import attempts
 
 ATTEMPTS = 3
+RAY_PARTS = 10_000  # of a resource, the finest that Ray counts
 
 Kind = TypeVar("Kind", bound=Task)
 
@@ -132,13 +141,15 @@ class Ray:
         ray = _ray()
         if not ray.is_initialized():
             local = {} if self.address else {"num_cpus": self.count, "include_dashboard": False}
+            address = self.address or "local"  # whatever cluster the environment names
             try:
-                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
             except (OSError, RuntimeError, ValueError) as error:
                 place = self.address or "a local cluster"
                 reason = f"cannot work with {place} ({error}); --jobs needs no cluster"
                 raise PeerError("--engine ray", reason) from error
-        remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(work)
+        gpus = self._gpus_each(ray) if any(task.subject.device == "cuda" for task in tasks) else 0
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=ATTEMPTS)(work)
         errors = ray.exceptions
         lost = errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError
         unread: list[Done] = []
@@ -156,6 +167,14 @@ class Ray:
             except lost:
                 yield Done(task, None, _died(task))
         yield from unread
+
+
+    def _gpus_each(self, ray: Any) -> float:
+        """So that all workers have a part of one; without it, Ray hides GPUs from a task."""
+        gpus = ray.cluster_resources().get("GPU", 0)
+        if not gpus:
+            raise DeviceError("cuda", "is not there on this cluster; leave --device out, or say cpu")
+        return float(min(1, math.floor(RAY_PARTS * gpus / self.count) / RAY_PARTS))
 
 
 def _ray() -> Any:

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -32,6 +32,8 @@ PSNR_Y, SSIM = "psnr-y", "ssim-rgb"
 MIN_POINTS = 2
 SOUND_POINTS = 4  # what Bjøntegaard's own method needs
 SOUND_OVERLAP = 0.5  # of the range of either curve
+ROUNDING_DB = 0.005
+NAMED = 3  # pictures in a message, at most
 
 
 class CurveError(CorelicError, ValueError):
@@ -142,7 +144,8 @@ def bd_rate(
 ) -> BdRate:
     """How much more rate `curve` needs than `anchor` at equal quality, in percent.
 
-    interval_db  compares there; None: wherever both curves are. MS-SSIM counts in dB, too.
+    interval_db  compares there; None: wherever both curves are. MS-SSIM counts in dB, too. Bounds
+                 may be rounded to hundredths, as they are shown.
 
     Points without an error, and those that were not measured, are left out, with a warning.
 
@@ -151,6 +154,8 @@ def bd_rate(
     both = _Rate.of(anchor, metric), _Rate.of(curve, metric)
     reach = max(rate.low_db for rate in both), min(rate.high_db for rate in both)
     low_db, high_db = interval_db or reach
+    if max(0.0, reach[0] - low_db, high_db - reach[1]) <= ROUNDING_DB:
+        low_db, high_db = max(reach[0], low_db), min(reach[1], high_db)
     if not reach[0] <= low_db < high_db <= reach[1]:
         found = " and ".join(f"{rate.name} {rate.low_db:.2f} … {rate.high_db:.2f}" for rate in both)
         wanted = f"{low_db:g} … {high_db:g} dB" if interval_db else "a range of both"
@@ -247,33 +252,52 @@ def _number(value: object) -> float | None:
     raise TypeError(f"{value!r} is no number")
 
 
+def _lacks(picture: Curve, metric: Metric) -> bool:
+    """Whether means over this picture lack a finite quality somewhere."""
+    return not all(_is_finite(point.quality_db(metric)) for point in picture.points)
+
+
+def _is_finite(quality_db: float | None) -> TypeGuard[float]:
+    """In memory a lossless point is infinite, in a file it is null, as what was not measured."""
+    return quality_db is not None and quality_db != math.inf
+
+
+def _named(pictures: Sequence[str]) -> str:
+    """The first of them."""
+    others = [f"{len(pictures) - NAMED} others"] if len(pictures) > NAMED else []
+    return ", ".join([*pictures[:NAMED], *others])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rate:
     """A curve as a function: quality in dB, strictly ascending -> ln bpp.
 
     left_out  points without a finite quality
+    lacking   pictures that have such points, as text
     """
 
     name: str
     quality_db: tuple[float, ...]
     log_rate: tuple[float, ...]
     left_out: int
+    lacking: str
 
     @classmethod
     def of(cls, curve: Curve, metric: Metric) -> _Rate:
         pairs = [(point.quality_db(metric), point.rate_bpp) for point in curve.points]
-        # In memory a lossless point is infinite and in a file it is null, as what was not measured:
-        # a curve must be the same in both.
-        finite = [
-            (quality, rate)
-            for quality, rate in pairs
-            if quality is not None and quality != math.inf
-        ]
+        # A curve must be the same in memory and from a file.
+        finite = [(quality, rate) for quality, rate in pairs if _is_finite(quality)]
         # Of a codec with few levels, two qualities may be the same file.
         points = sorted(set(finite))
+        lacking = [one.name for one in curve.pictures if _lacks(one, metric)]
+        if len(lacking) == len(curve.pictures):  # then it is not they
+            lacking = []
         if len(points) < MIN_POINTS:
             reason = f"has {len(points)} points with a finite {metric}, and needs {MIN_POINTS}"
-            raise CurveError(curve.name, f"{reason}; measure more qualities")
+            remedy = "measure more qualities" if finite else "it was not measured, or is lossless"
+            if lacking:
+                remedy = f"leave out {_named(lacking)}, which have none at some qualities"
+            raise CurveError(curve.name, f"{reason}; {remedy}")
         if any(rate <= 0 or not math.isfinite(rate + quality) for quality, rate in points):
             reason = "has a rate or a quality without a logarithm; leave those points out"
             raise CurveError(curve.name, reason)
@@ -286,6 +310,7 @@ class _Rate:
             quality_db=tuple(quality for quality, _ in points),
             log_rate=tuple(math.log(rate) for _, rate in points),
             left_out=len(pairs) - len(finite),
+            lacking=_named(lacking),
         )
 
     @property
@@ -304,7 +329,9 @@ class _Rate:
         found = []
         if self.left_out:
             count = f"{self.left_out} of {self.left_out + len(self.quality_db)} points"
-            found.append(f"{count} of {self.name} are lossless or not measured, and left out")
+            because = f", because of {self.lacking}" if self.lacking else ""
+            reason = f"are lossless or not measured{because}, and left out"
+            found.append(f"{count} of {self.name} {reason}")
         if len(self.quality_db) < SOUND_POINTS:
             found.append(f"{self.name} has only {len(self.quality_db)} points")
         share = (high_db - low_db) / (self.high_db - self.low_db)

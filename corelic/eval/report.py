@@ -18,7 +18,7 @@ from corelic.disk import atomic_write, make_folder
 from corelic.errors import CorelicError, MissingPartError, OutputError
 from corelic.eval import published, results
 from corelic.eval.plots import pairs, plot, style
-from corelic.eval.rate_distortion import Curve, CurveError
+from corelic.eval.rate_distortion import Curve
 from corelic.eval.results import METRICS, Results
 
 # What tells a page that may be replaced from somebody's own.
@@ -62,7 +62,7 @@ def labelled(found: Results, also: Sequence[str]) -> list[tuple[str, Curve]]:
     for name in others:
         try:
             other = published.find(name)
-        except CurveError:
+        except CorelicError:
             if name == anchor and name not in also:  # a codec that failed on every picture
                 continue
             raise

@@ -13,6 +13,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -158,7 +159,7 @@ def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple
     both = product(curves, METRICS)
     try:
         anchor = find_anchor(anchor_name, curves)
-    except CurveError:  # a codec that failed on every picture
+    except CorelicError:  # a codec that failed on every picture; its name may be a folder's
         reason = f"the anchor {anchor_name} has no curve"
         return tuple(_no_rate(curve.name, anchor_name, metric, reason) for curve, metric in both)
     anchor_average = average_of(anchor_name, anchor)
@@ -167,7 +168,9 @@ def bd_rows(anchor_name: str, curves: tuple[Curve, ...], pictures: int) -> tuple
         try:
             rate = bd_rate(anchor, curve, metric=metric)
         except CurveError as error:
-            rows.append(_no_rate(curve.name, anchor_name, metric, error.reason))
+            of_anchor = error.source == anchor.name != curve.name
+            reason = f"the anchor {anchor_name} {error.reason}" if of_anchor else error.reason
+            rows.append(_no_rate(curve.name, anchor_name, metric, reason))
             continue
         each = bd_rates_by_picture(anchor, curve, metric=metric)
         of_sets = published.of_other_sets(anchor_name, curve.name, pictures)
@@ -228,8 +231,10 @@ def write(results: Results, rows: Rows, folder: Path) -> None:
     (folder / "curves").mkdir(exist_ok=True)
     files = curve_files(facts.name for facts in run.codecs)
     # Curves of a codec that is no longer in the run would be of pictures of then.
-    for stale in _files_of(folder) - set(files.values()):
-        (folder / "curves" / stale).unlink(missing_ok=True)
+    stale = {folder / "curves" / name for name in _files_of(folder) - set(files.values())}
+    for path in stale:
+        if os.path.realpath(path) != os.path.realpath(run.plan.anchor):  # which may be such a one
+            path.unlink(missing_ok=True)
     for curve, facts in zip(results.curves, run.codecs, strict=True):
         meta = {
             "colour": facts.colour,

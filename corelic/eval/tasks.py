@@ -60,7 +60,11 @@ class Subject:
 
 
 def subject_of(codec: str, device: str, picture: str, digest: str) -> Subject:
-    """As the codec is here and now."""
+    """As the codec is here and now: where that is chosen by what is there, by what was chosen."""
+    if device == "auto":
+        from corelic.codecs.files import device_of  # imports PyTorch, which not all codecs need
+
+        device = device_of(device).type
     return Subject(codec, version_of(codec, device), device, picture, digest)
 
 

@@ -84,6 +84,9 @@ def test_steps_stay_in_the_set_and_noise_is_at_its_edge(constraint: Constraint) 
     if isinstance(constraint, MeanSquare):
         spent = noise.square().mean(dim=(1, 2, 3))
         assert torch.allclose(spent, torch.tensor(constraint.mse), rtol=1e-3)
+    if isinstance(constraint, HighBand) and isinstance(constraint.inner, MeanSquare):
+        spent = noise.square().mean(dim=(1, 2, 3))
+        assert torch.allclose(spent, torch.tensor(constraint.inner.mse), rtol=0.05)
     if constraint is SETS["linf"]:
         assert torch.allclose(noise.abs(), torch.tensor(8 / 255), atol=1e-6)
 

@@ -139,7 +139,8 @@ def test_carlini_wagner_says_so_where_the_goal_is_out_of_reach() -> None:
         linear(), objective=Rate(), constraint=CUBE, goal=1e6, steps=5, searches=2
     )
     result = attack(grey())
-    assert not any(result.succeeded) and result.end > result.start
+    assert not any(result.succeeded)
+    assert all(end > start for start, end in zip(result.start, result.end, strict=True))
 
 
 @by_name({name: attack for name, attack in ALL.items() if name != "cw"})
@@ -206,7 +207,26 @@ def test_black_box_attacks_count_their_queries_and_keep_to_them(attack: Attack) 
 def test_random_search_keeps_the_best_of_its_draws() -> None:
     search = SEARCHERS["random"]
     best = [replace(search, queries=count)(grey()).end for count in (1, 5, 30)]
-    assert best[0] <= best[1] <= best[2] and best[0] < best[2]
+    for few, some, many in zip(*best, strict=True):  # of each frame
+        assert few <= some <= many and few < many
+
+
+@by_name({"random": SEARCHERS["random"], "square": SEARCHERS["square"]})
+def test_frames_keep_what_was_best_for_them(attack: Attack) -> None:
+    seen: list[float] = []
+
+    class Told(Linear):
+        def code(self, picture, draws=None):
+            coded = super().code(picture, draws)
+            seen.append(8 * coded.file_bytes)
+            return coded
+
+    pixels = SHAPE[2] * SHAPE[3]
+    result = replace(attack, victim=Told(torch.eye(3), weights()))(grey())
+    for frame, end in enumerate(result.end):
+        assert end == pytest.approx(max(seen[frame::2]) / pixels)
+    places = [int(np.argmax(seen[frame::2])) for frame in (0, 1)]
+    assert places[0] != places[1]  # or one could have chosen for both
 
 
 def test_square_spends_no_query_on_what_is_there_already() -> None:

@@ -40,6 +40,21 @@ def test_curves_are_compared_over_one_interval(corelic: Program) -> None:
     assert ran.exit_code == 1 and "cannot be compared over 29 … 45 dB" in ran.stderr
 
 
+def test_curves_of_one_name_are_told_apart(corelic: Program) -> None:
+    content = to_json(published.find("kodak/cai-vtm"))
+    for folder in ("before-long", "before-later"):
+        Path(folder).mkdir()
+        Path(folder, "of-one-and-the-same-rather-long-name.json").write_text(json.dumps(content))
+    names = [f"{folder}/of-one-and-the-same-rather-long-name.json" for folder in
+             ("before-long", "before-later")]  # fmt: skip
+    ran = corelic("bdrate", *names, "kodak/dcae")
+    shown = "".join(line.split("│")[1].strip() for line in ran.stdout.decode().splitlines()
+                    if line.startswith("│"))  # fmt: skip
+    assert all(name in shown for name in names)
+    ran = corelic("bdrate", names[0], "kodak/dcae", "--between", "50", "60")
+    assert ran.exit_code == 1 and f"{names[0]} " in ran.stderr and "kodak/dcae " in ran.stderr
+
+
 def test_published_curves_are_listed(corelic: Program) -> None:
     ran = corelic("bdrate", "--list")
     assert tuple(ran.stdout.decode().split()) == published.names()

@@ -56,6 +56,7 @@ def test_hidden_colours_do_not_count(corelic: Program, photo: Image.Image) -> No
         colours.save(name)
     found = json.loads(corelic("compare", "one.png", "other.png", "--json").stdout)
     assert found["psnr_db"] is None
+    assert found["ms_ssim"] == pytest.approx(1)
 
 
 def test_16_bits_are_rounded_to_8(corelic: Program, photo: Image.Image) -> None:

@@ -461,6 +461,21 @@ def test_finished_pictures_beyond_pillows_limit_are_skipped(
     assert ran.exit_code == 0, ran.stderr
 
 
+@pytest.mark.parametrize(
+    "given", [("--target-psnr", "20"), ("--codec", f"{TINY_WEIGHTS}:effort=1")], ids=lambda x: x[0]
+)
+def test_what_a_file_does_not_tell_is_not_finished(corelic: Program, given: tuple[str, str]) -> None:
+    Path("in").mkdir()
+    Path("photo.png").rename("in/photo.png")
+    assert corelic(*ENCODE).exit_code == 0
+    before = files("out")
+    ran = corelic(*ENCODE, *given, "--json")
+    assert (ran.exit_code, counts(ran)) == (1, (0, 0, 0, 1))
+    assert "exists already" in ran.stderr and files("out") == before
+    ran = corelic(*ENCODE, *given, "--json", "--overwrite")
+    assert (ran.exit_code, counts(ran)) == (0, (1, 0, 0, 0))
+
+
 def test_an_effort_of_0_is_none(corelic: Program) -> None:
     command = ("encode", "-r", ".", "--codec", f"{TINY_WEIGHTS}:effort=0", "--device", "cpu")
     for _ in range(2):

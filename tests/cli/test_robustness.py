@@ -67,6 +67,21 @@ def test_every_combination_is_measured_on_files(corelic: Program) -> None:
                 assert Path("x.clc").stat().st_size == damage["attacked_bytes"]
 
 
+def test_an_attacker_who_knows_of_chance_takes_its_mean(corelic: Program) -> None:
+    command = ("robustness", "pictures/one.png", *TINY, *SHORT, "--defences", "shifts")
+    ran = corelic(*command, "--draws", "2")
+    assert ran.exit_code == 0, ran.stderr
+    rows = {(one["defence"], one["knows"]): one["rows"][0] for one in findings()}
+    means = {at: ("EOT 2" in row["attack"], row["passes"]) for at, row in rows.items()}
+    assert means == {
+        ("none", "all"): (False, 2),
+        ("shifts", "codec"): (False, 2),
+        ("shifts", "all"): (True, 4),
+    }
+    ran = corelic(*command, "--attacks", "square", "--queries", "4", "-o", "blind")
+    assert ran.exit_code == 0, ran.stderr
+
+
 def test_a_blind_attacker_makes_what_it_makes_of_the_codec_alone(corelic: Program) -> None:
     ran = corelic("robustness", "pictures/one.png", *TINY, *SHORT, "--defences", "blur")
     assert ran.exit_code == 0, ran.stderr

@@ -343,11 +343,42 @@ def test_colour_planes_come_back(halved: bool, picture: Picture) -> None:
     assert (colour.to_rgb(colour.to_planes(grey, halved_chroma=halved)) == 77).all()
 
 
-def test_colour_is_that_of_the_standard() -> None:
-    # BT.709 in full range: red has luma 0.2126, and the most of Cr.
-    red = np.array([[[255, 0, 0]]], np.uint8)
-    luma, _, red_ness = (int(p[0, 0]) for p in colour.to_planes(red, halved_chroma=False))
-    assert (luma, red_ness) == (round(0.2126 * 1023), 1023)
+@pytest.mark.parametrize(
+    ("rgb", "luma", "cb", "cr"),
+    [
+        ((1, 0, 0), 0.2126, None, 1023),
+        ((0, 1, 0), 0.7152, None, None),
+        ((0, 0, 1), 0.0722, 1023, None),
+        ((1, 1, 0), 0.9278, 0, None),
+        ((0, 1, 1), 0.7874, None, 0),
+    ],
+)
+def test_colour_is_that_of_the_standard(
+    rgb: tuple[int, int, int], luma: float, cb: int | None, cr: int | None
+) -> None:
+    """BT.709 in full range; pure colours have the most of a chroma plane, or the least."""
+    pixels = 255 * np.array([[rgb]], np.uint8)
+    planes = [int(plane[0, 0]) for plane in colour.to_planes(pixels, halved_chroma=False)]
+    assert planes[0] == round(luma * 1023)
+    for found, expected in zip(planes[1:], (cb, cr), strict=True):
+        assert expected is None or abs(found - expected) <= 1
+
+
+def test_a_program_that_takes_too_long_is_no_fault_of_the_file(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = opened("vvenc")
+    data = codec.encode(Picture(picture.pixels[:64, :64]), 20)
+    monkeypatch.setattr(external, "TIMEOUT_S", 1e-4)
+    for work in (lambda: codec.decode(data), lambda: codec.encode(picture, 20)):
+        with pytest.raises(PeerError, match="took more than"):
+            work()
+
+
+@pytest.mark.parametrize("name", ["vvenc", "svt-av1"])
+def test_halved_chroma_needs_even_sides(name: str, picture: Picture) -> None:
+    with pytest.raises(PeerError, match=r"63 × 64; crop it first"):
+        opened(name).encode(Picture(picture.pixels[:64, :63]), 20)
 
 
 # Names

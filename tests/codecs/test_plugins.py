@@ -18,6 +18,7 @@ from torch import nn
 import corelic
 from corelic.codecs import plugins, registry, spec_json, store
 from corelic.codecs.base import CodecSpec
+from corelic.codecs.files import versions_of
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.errors import BadWeightsError, MissingWeightsError, PluginError, PluginWarning
 from tests import tiny
@@ -83,6 +84,16 @@ class Installed:
             capture_output=True,
             text=True,
         )
+
+
+def test_figures_are_of_one_version_of_another_package(installed: "Installed") -> None:
+    transform = spec_json.from_json(
+        spec_json.to_json(installed.spec()), "here"
+    ).transform
+    assert type(transform).__module__ == "theirs.klt"
+    found = versions_of(replace(tiny.TINY, transform=transform))
+    assert found.startswith("corelic ") and found.endswith(", theirs 1.0")
+    assert "," not in versions_of(tiny.TINY)
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from corelic.codecs import files as codec_files
 from corelic.codecs import peers, store
-from corelic.errors import MissingPartError, PeerError, UnknownCodecError
+from corelic.errors import DeviceError, MissingPartError, PeerError, UnknownCodecError
 from corelic.eval import averages, bench, engines, published, results, tasks
 from corelic.eval.engines import Engine, Processes, Ray
 from corelic.eval.metrics import ms_ssim, psnr_db
@@ -87,6 +89,37 @@ def test_the_layout_is_that_of_compressai(finished: Path) -> None:
     assert content["meta"]["average"] == "picture" and content["meta"]["anchor"] == "jpeg"
 
 
+def test_a_time_is_the_median_of_its_rounds(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    class Slow:
+        """Each call takes so many seconds, the first ones to warm up."""
+
+        encode_s, decode_s = [100.0, 2.0, 9.0, 2.0], [100.0, 3.0, 1.0, 30.0]
+
+        def encode(self, picture: Picture, quality: float) -> bytes:
+            now[0] += self.encode_s.pop(0)
+            return b""
+
+        def decode(self, data: bytes) -> None:
+            now[0] += self.decode_s.pop(0)
+
+    monkeypatch.setattr(tasks, "same_codec", lambda subject: Slow())
+    monkeypatch.setattr(tasks, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(tasks, "can_limit", lambda: False)
+    picture = read_picture(photos / "coffee.png")
+    clock = tasks.Clock(subject_of("jpeg", "cpu", "coffee.png", ""), 50, 3, "here")
+    found = clock.run((photos / "coffee.png").read_bytes())
+    pixels = picture.width_px * picture.height_px
+    assert found == tasks.Clocked(2, 3, None, None, pixels)
+    quick, slow = tasks.Clocked(2, 3, 4, None, 5000), tasks.Clocked(4, 1, 4, None, 5000)
+    assert bench._per_megapixel([quick]) == (400, 600, 800, None)
+    assert bench._per_megapixel([quick, slow]) == (600, 400, 800, None)
+    assert bench._per_megapixel([]) == (None, None, None, None)
+
+
 def test_times_and_memory_are_measured_on_the_sample(finished: Path) -> None:
     found = results.read(finished)
     for cost in found.costs:
@@ -146,6 +179,50 @@ def test_an_anchor_without_a_curve_is_a_reason_not_an_end() -> None:
     curve = read_curve(ROOT / "corelic" / "eval" / "curves" / "kodak" / "dcae.json")
     [row, _] = results.bd_rows("webp", (replace(curve, name="jpeg"),), 2)
     assert row.rate is None and row.reason is not None and "webp" in row.reason
+
+
+def test_an_anchor_without_a_metric_is_to_blame_for_that() -> None:
+    anchor = published.find("kodak/cai-jpeg")
+    without = replace(anchor, points=tuple(replace(p, ms_ssim=None) for p in anchor.points))
+    curves = (replace(without, name="jpeg"), replace(anchor, name="webp"))
+    rows = results.bd_rows("jpeg", curves, 24)
+    reasons = {row.curve: row.reason for row in rows if row.metric == "ms-ssim"}
+    start = "has 0 points with a finite ms-ssim, and needs 2; it was not measured"
+    assert (reasons["jpeg"] or "").startswith(start)
+    assert (reasons["webp"] or "").startswith(f"the anchor jpeg {start}")
+
+
+def test_an_anchor_may_be_named_as_a_folder_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A codec that failed on every picture, and pictures of it beside."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "webp").mkdir()
+    rows = results.bd_rows("webp", (replace(published.find("kodak/dcae"), name="jpeg"),), 2)
+    assert {row.reason for row in rows} == {"the anchor webp has no curve"}
+
+
+def test_a_curve_of_an_earlier_run_may_be_the_anchor(photos: Path, tmp_path: Path) -> None:
+    bench.run(QUICK, [photos], tmp_path)
+    anchor = tmp_path / "curves" / "jpeg.json"
+    before, plan = anchor.read_bytes(), replace(QUICK, codecs=("webp",), anchor=str(anchor))
+    bench.run(plan, [photos], tmp_path)
+    assert anchor.read_bytes() == before
+    found = bench.run(plan, [photos], tmp_path).results.run
+    assert all(row.rate is not None for row in found.bd_rates if row.metric == "psnr")
+
+
+def test_a_picture_without_an_error_is_named(photos: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200)).save(tmp_path / "black.png")
+    found = bench.run(QUICK, [photos, tmp_path / "black.png"], tmp_path / "out").results.run
+    told = [
+        text
+        for row in found.bd_rates
+        if row.metric == "psnr"
+        for text in (*row.warnings, row.reason)
+        if text and "black.png" in text
+    ]
+    assert told and not any("measure more qualities" in text for text in told)
 
 
 def test_an_unknown_anchor_is_said_before_any_work(tmp_path: Path) -> None:
@@ -307,6 +384,15 @@ def test_weights_that_change_meanwhile_are_named(
     assert len(list(tmp_path.glob("out/cells/*.json"))) == 8  # of jpeg
 
 
+def test_what_auto_chose_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = []
+    for there in (False, True):
+        monkeypatch.setattr(tasks, "version_of", lambda codec, device: "1")
+        monkeypatch.setattr(codec_files.torch.cuda, "is_available", lambda there=there: there)
+        chosen.append(subject_of("jpeg", "auto", "a.png", "0" * 64).device)
+    assert chosen == ["cpu", "cuda"]
+
+
 def test_the_memory_of_another_codec_is_not_taken_for_it(photos: Path) -> None:
     other = replace(subject_of("jpeg", "cpu", "coffee.png", ""), version="jpeg; of another day")
     with pytest.raises(PeerError, match="where the run began"):
@@ -440,6 +526,99 @@ def test_ray_starts_a_task_again_whose_worker_died(photos: Path, tmp_path: Path)
     assert all(one.error is None for one in done.values())
 
 
+class FakeRay:
+    """A cluster in this process, as far as the engine knows one; the last started ends first."""
+
+    class exceptions:
+        class WorkerCrashedError(Exception): ...
+
+        class NodeDiedError(Exception): ...
+
+        class OutOfMemoryError(Exception): ...
+
+    def __init__(self, gpus: float, crashes_on: float) -> None:
+        self.gpus, self.crashes_on = gpus, crashes_on
+        self.addresses: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+        self.running: list[int] = []
+        self.most = 0
+        self.answers: dict[int, Any] = {}
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, *, address: str, **_: object) -> None:
+        self.addresses.append(address)
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 8.0} | ({"GPU": self.gpus} if self.gpus else {})
+
+    def remote(self, **options: Any) -> Any:
+        self.asked.append(options)
+
+        def start(work: Any) -> Any:
+            def run(task: Any, data: bytes) -> int:
+                crashes = task.quality == self.crashes_on
+                number = len(self.answers)
+                self.answers[number] = None if crashes else work(task, data)
+                self.running.append(number)
+                self.most = max(self.most, len(self.running))
+                return number
+
+            return SimpleNamespace(remote=run)
+
+        return start
+
+    def wait(self, running: list[int]) -> tuple[list[int], list[int]]:
+        self.running.remove(running[-1])
+        return [running[-1]], running[:-1]
+
+    def get(self, number: int) -> Any:
+        if self.answers[number] is None:
+            raise self.exceptions.WorkerCrashedError
+        return self.answers[number]
+
+
+def test_the_engine_of_ray_does_every_task_once(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = FakeRay(gpus=0, crashes_on=30)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    asked = [task(Measure, photos / "coffee.png", quality) for quality in (10, 20, 30, 40, 50, 60)]
+    gone = task(Measure, Path("gone.png"), 10)
+
+    def read(one: Task) -> bytes:
+        if one is gone:
+            raise PeerError("gone.png", "is gone")
+        return (photos / "coffee.png").read_bytes()
+
+    done = list(Ray(2).run([gone, *asked], read))
+    assert [one.task for one in done[-1:]] == [gone]
+    assert {one.task for one in done} == {gone, *asked} and len(done) == 7
+    failed = {one.task: str(one.error) for one in done if one.error is not None}
+    assert failed.keys() == {gone, asked[2]} and "died" in failed[asked[2]]
+    assert (ray.most, ray.addresses) == (4, ["local"])
+    assert [options["num_gpus"] for options in ray.asked] == [0]
+
+
+@pytest.mark.parametrize(("gpus", "each"), [(1, 0.3333), (3, 1), (8, 1)])
+def test_workers_of_ray_have_their_part_of_the_gpus(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, each: float
+) -> None:
+    ray = FakeRay(gpus=gpus, crashes_on=30)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(tasks, "same_codec", lambda subject: peers.PEERS[subject.codec])
+    on_cuda = task(Measure, photos / "coffee.png", 20)
+    on_cuda = replace(on_cuda, subject=replace(on_cuda.subject, device="cuda"))
+    data = (photos / "coffee.png").read_bytes()
+    [done] = Ray(3, "auto").run([on_cuda], lambda _: data)
+    assert done.error is None
+    assert ray.asked[0]["num_gpus"] == each
+    monkeypatch.setitem(sys.modules, "ray", FakeRay(gpus=0, crashes_on=30))
+    with pytest.raises(DeviceError, match="not there on this cluster"):
+        list(Ray(3, "auto").run([on_cuda], lambda _: data))
+
+
 def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingPartError, match=r"corelic\[ray\]"):
@@ -488,10 +667,11 @@ def test_a_picture_that_memory_does_not_hold_is_named(photos: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_that_leads_nowhere_is_named(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["nowhere", "fetched-later.png"])
+def test_a_link_that_leads_nowhere_is_named(photos: Path, tmp_path: Path, target: str) -> None:
     folder = tmp_path / "pictures"
     shutil.copytree(photos, folder)
-    (folder / "fetched-later.png").symlink_to(tmp_path / "nowhere")
+    (folder / "fetched-later.png").symlink_to(folder / target)
     outcome = bench.run(QUICK, [folder], tmp_path / "out")
     assert [Path(failure.name).name for failure in outcome.failures] == ["fetched-later.png"]
 

@@ -170,6 +170,27 @@ def test_a_lossless_point_is_left_out_with_a_warning() -> None:
     assert found.warnings == (f"{count} of odd are lossless or not measured, and left out",)
 
 
+def test_pictures_without_an_error_are_named() -> None:
+    pictures = [Curve(name, VTM.points) for name in "abc"]
+    blank = [Curve(name, (*VTM.points[1:], LOSSLESS)) for name in "defgh"]
+    odd = replace(VTM, points=(*VTM.points, LOSSLESS), pictures=(*pictures, *blank))
+    [warning] = bd_rate(VTM, odd).warnings
+    assert "not measured, because of d, e, f, 2 others, and left out" in warning
+    odd = replace(odd, points=(LOSSLESS, LOSSLESS), pictures=(*pictures, blank[0]))
+    with pytest.raises(CurveError, match="needs 2; leave out d, which have none"):
+        bd_rate(VTM, odd)
+
+
+def test_bounds_may_be_rounded_as_they_are_shown() -> None:
+    one, other = line((30.004, 1), (40.004, 2)), line((29.0, 1), (44, 3), name="other")
+    found = bd_rate(one, other, interval_db=(30.0, 40.0))
+    assert (found.low_db, found.high_db) == (30.004, 40.0)
+    found = bd_rate(one, other, interval_db=(30.0, 40.008))
+    assert (found.low_db, found.high_db) == (30.004, 40.004)
+    with pytest.raises(CurveError, match="cannot be compared"):
+        bd_rate(one, other, interval_db=(29.99, 40))
+
+
 def test_lossless_points_count_alike_in_memory_and_from_a_file(tmp_path: Path) -> None:
     """In JSON they are null: `corelic report` reads what `corelic bench` has written."""
     curves = [

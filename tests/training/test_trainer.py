@@ -25,7 +25,7 @@ from corelic.codecs import registry, store
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import open_codec
 from corelic.codecs.learned import LearnedImageCodec
-from corelic.codecs.rate import QUALITY_MAX, lambda_of
+from corelic.codecs.rate import NODES, QUALITY_MAX, lambda_of
 from corelic.codecs.transforms.residual import ResidualSpec
 from corelic.entropy.grid import Snap, grid_layers
 from corelic.errors import (
@@ -37,14 +37,15 @@ from corelic.errors import (
     TrainingError,
 )
 from corelic.eval import metrics
-from corelic.media import read_picture
+from corelic.media import Picture, read_picture
 from corelic.training import checkpoint, logs
+from corelic.training import export as of_export
 from corelic.training import fabric as of_fabric
 from corelic.training.averaged import averaged_codec, exponential_average
 from corelic.training.checkpoint import Position, load
 from corelic.training.data import as_float
 from corelic.training.export import export
-from corelic.training.loss import ms_ssim
+from corelic.training.loss import Objective, ms_ssim
 from corelic.training.recipe import Attacked, Stage
 from corelic.training.setup import Setup
 from corelic.training.trainer import (
@@ -677,6 +678,35 @@ def test_export_gives_a_file_that_decodes(
     assert codec.estimate(picture, 50).bits == pytest.approx(expected, rel=0.01)
 
 
+def test_exported_tables_are_of_the_symbols_of_photographs(
+    tiny_trainer: type[TinyTrainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = tiny_trainer()
+    trainer.next_step()
+    trainer.remember_setup()
+    trainer.save()
+    fitted, counted = of_export.fitted_tables, []
+
+    def watched(counts: Any) -> Any:
+        counted.append(int(counts.sum()))
+        return fitted(counts)
+
+    def sizes(name: str) -> int:
+        codec = open_codec(export(trainer.folder, tmp_path / name).path, "cpu")
+        total = 0
+        for node in range(NODES):  # the very crops that tables are fitted to
+            [crop] = trainer.crops.batch_of_bytes(2**32 + NODES + node, range(1), 64)
+            pixels = crop.permute(1, 2, 0).contiguous().numpy()
+            total += len(codec.encode(Picture(pixels), 100 * node / (NODES - 1)))
+        return total
+
+    monkeypatch.setattr(of_export, "fitted_tables", watched)
+    of_photographs = sizes("fitted.safetensors")
+    assert counted == [NODES * TINY.transform.latent_channels * 4 * 4]
+    monkeypatch.setattr(of_export, "fitted_tables", lambda counts: gaussian_tables())
+    assert of_photographs < 0.98 * sizes("gaussian.safetensors")
+
+
 def test_export_takes_the_averages(tiny_trainer: type[TinyTrainer]) -> None:
     trainer = tiny_trainer()
     for _ in range(3):
@@ -723,6 +753,55 @@ def test_ms_ssim_is_that_of_the_metrics() -> None:
     one, two = (torch.from_numpy(x.copy()).permute(2, 0, 1)[None] / 255 for x in (original, other))
     expected = metrics.ms_ssim(original, other)
     assert ms_ssim(one, two).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("distortion", ["mse", "ms-ssim"])
+def test_the_loss_is_rate_and_distortion_at_its_lambda(distortion: Any) -> None:
+    loss = replace(RECIPE.loss, distortion=distortion)
+    codec = start_from_nothing()
+    x, quality = crops(3, 2, 192), torch.tensor([20.0, 90.0])
+    with torch.no_grad():
+        found, rate_bpp, psnr_db = Objective(codec, loss)(x, quality).tolist()
+        result = codec(x, quality)
+    bpp = (result.bits / 192**2).tolist()
+    mse = (result.x_hat - x).square().mean(dim=(1, 2, 3)).tolist()
+    distances = [255**2 * each for each in mse]
+    if distortion == "ms-ssim":
+        distances = [1250 * (1 - each) for each in ms_ssim(result.x_hat, x).tolist()]
+    span = TINY.lambda_max / TINY.lambda_min
+    lambdas = [TINY.lambda_min * span ** (each / 100) for each in quality.tolist()]
+    terms = [
+        (0.012 / each) ** 0.4 * (rate + each * distance)
+        for each, rate, distance in zip(lambdas, bpp, distances, strict=True)
+    ]
+    assert found == pytest.approx(sum(terms) / 2, rel=1e-5)
+    assert rate_bpp == pytest.approx(sum(bpp) / 2)
+    assert psnr_db == pytest.approx(sum(-10 * math.log10(each) for each in mse) / 2)
+
+
+def start_from_nothing() -> LearnedImageCodec:
+    """Without noise."""
+    torch.manual_seed(0)
+    return LearnedImageCodec(TINY).eval()
+
+
+def test_a_step_is_that_of_the_recipe(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, clip = tiny_trainer(), torch.nn.utils.clip_grad_norm_
+    clipped: list[float] = []
+
+    def watched(parameters: Any, most: float) -> Tensor:
+        clipped.append(most)
+        return clip(parameters, most)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", watched)
+    before = [average.clone() for average in trainer.averages]
+    trainer.next_step()
+    assert clipped == [RECIPE.optimiser.clip_grad_norm]
+    assert trainer.adam.param_groups[0]["lr"] == pytest.approx(2e-3 / 5)  # the first of 5
+    for average, old, weight in zip(trainer.averages, before, trainer.weights, strict=True):
+        assert torch.allclose(average, 0.1 * old + 0.9 * weight, atol=1e-6)  # 1/10 at first
 
 
 def test_ms_ssim_can_be_trained_for(tiny_trainer: type[TinyTrainer]) -> None:

@@ -110,7 +110,8 @@ function drawRates() {
 at("filter").addEventListener("input", drawRates);
 at("against").textContent = `rate at equal quality against ${data.anchor} (pchip); times in seconds per megapixel`;
 for (const row of data.rows)
-  for (const warning of row.bd.psnr.warnings) at("warnings").append(make("li", `${row.label}: ${warning}`));
+  for (const metric of Object.keys(row.bd))
+    for (const warning of row.bd[metric].warnings) at("warnings").append(make("li", `${row.label}, ${metric}: ${warning}`));
 drawRates();
 
 // Times

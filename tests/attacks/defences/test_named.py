@@ -47,6 +47,32 @@ def test_trained_networks_come_with_us(name: str, tiny: LearnedVictim) -> None:
     assert 1e-5 < moved < 0.1
 
 
+@pytest.mark.parametrize("name", ["purifier", "irad"])
+def test_trained_networks_are_those_of_their_card(name: str) -> None:
+    card = (SHIPPED / "defences.md").read_text()
+    data = (SHIPPED / f"{name}.safetensors").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    assert f"| `{name}` | {len(data):,} bytes | `{digest}…` |" in card
+
+
+@pytest.mark.parametrize("name", ["purifier", "irad"])
+def test_trained_networks_take_some_of_an_attack_away(name: str, photo: Image.Image) -> None:
+    """As their card says: on swift-3, L∞ 8/255; on a picture of which they know nothing."""
+    victim = LearnedVictim("swift-3", quality=50)
+    clean = [Picture.from_image(photo.crop((64, 32, 192, 160)))]
+    [attacked] = PGD(victim, objective=Distortion(), constraint=Linf(8 / 255), steps=5)(
+        clean
+    ).pictures
+    defence = defend(victim, name).defence
+    random = torch.Generator().manual_seed(0)
+    x, other = clip_of(clean), clip_of([attacked])
+    with torch.no_grad():
+        cleaned, kept = (defence.clean(each, random) for each in (other, x))
+    spent = (other - x).square().mean()
+    assert (cleaned - x).square().mean() < 0.95 * spent
+    assert (kept - x).square().mean() < 0.3 * spent
+
+
 @pytest.mark.parametrize(
     "name", [name for name, one in DEFENCES.items() if "weights" not in one.parameters]
 )
