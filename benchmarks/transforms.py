@@ -56,7 +56,8 @@ SPECS: dict[str, TransformSpec] = {
 def table() -> str:
     """In Markdown."""
     lines = [
-        "| transform | parameters | kMAC/pixel to analyse | to synthesise | analysis sees | synthesis sees |",
+        "| transform | parameters | kMAC/pixel to analyse | to synthesise "
+        "| analysis sees | synthesis sees |",
         "|---|---|---|---|---|---|",
     ]
     for name, spec in SPECS.items():

@@ -61,6 +61,7 @@ def check_output(path: Path, *, overwrite: bool) -> bool:
         folder = Path(os.path.realpath(path)).parent
         if not folder.is_dir():
             raise OutputError(str(path), f"there is no folder {folder}; create it first") from None
+        _check_writable(path)
         return True
     except OSError as error:
         raise OutputError(str(path), why(error)) from error
@@ -68,7 +69,16 @@ def check_output(path: Path, *, overwrite: bool) -> bool:
         raise OutputError(str(path), "that is a folder; name a file in it")
     if S_ISREG(mode) and not overwrite:
         raise _exists(path)
+    if S_ISREG(mode):
+        _check_writable(path)
     return S_ISREG(mode)
+
+
+def _check_writable(path: Path) -> None:
+    """OutputError where no new file can be beside it: a result is written there, then renamed."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(str(path), f"nothing can be written into {folder}; check its permissions")
 
 
 def make_folder(path: Path) -> None:

@@ -71,17 +71,18 @@ class Job:
 
     def check(self) -> None:
         """What would make `write` fail is said before the work, not after it."""
-        if self.output == STREAM and sys.stdout is None:
-            raise OutputError("standard output", "it is closed; give a file with -o")
-        if self.output == STREAM and sys.stdout.isatty():
-            raise OutputError("to a terminal", "the result is binary; give a file with -o")
+        if self.goes_to_stdout:
+            if sys.stdout is None:
+                raise OutputError("standard output", "it is closed; give a file with -o")
+            if sys.stdout.isatty():
+                raise OutputError("to a terminal", "the result is binary; give a file with -o")
+            return
         if self.makes_folder:
             make_folder(self.output.parent)
-        if self.output != STREAM:
-            check_output(self.output, overwrite=self.overwrite)
+        check_output(self.output, overwrite=self.overwrite)
 
     def write(self, data: bytes) -> None:
-        if self.output != STREAM:
+        if not self.goes_to_stdout:
             atomic_write(self.output, data, overwrite=self.overwrite)
             return
         try:
@@ -290,7 +291,7 @@ def _attempt(work: Callable[[Job], Result], numbered: _Numbered) -> Result:
 
 def _useful(processes: int, jobs: Sequence[Job]) -> int:
     """One where standard input or output takes part: they belong to this process."""
-    if any(STREAM in (job.source, job.output) for job in jobs):
+    if any(job.source == STREAM or job.goes_to_stdout for job in jobs):
         return 1
     return max(1, min(processes, len(jobs)))
 

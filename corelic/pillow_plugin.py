@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 
 from corelic.entropy import container
 from corelic.entropy.container import ChunkType, Colour
-from corelic.errors import BadFileError
+from corelic.errors import BadFileError, PeerError
 
 if TYPE_CHECKING:
     from corelic.media import Picture
@@ -51,10 +51,16 @@ class ClcImageFile(ImageFile.ImageFile):
             self._file.seek(0)
             image = corelic.decode(self._file.read(), max_pixels=_max_pixels())
             self.im, self._decoded = image.im, True
+            self.readonly = 0  # these pixels are nobody else's
             if self._exclusive_fp:
                 self._file.close()
                 self.fp = None
         return super().load()
+
+    def __setstate__(self, state: list[Any]) -> None:
+        """A pickle has the pixels, and no file."""
+        super().__setstate__(state)
+        self._decoded = True
 
     def decode_picture(self) -> Picture | None:
         """With 16 bits in colour, too; None once it is loaded, for its pixels may be others now."""
@@ -67,7 +73,9 @@ class ClcImageFile(ImageFile.ImageFile):
 
     @property
     def _file(self) -> BinaryIO:
-        return cast(BinaryIO, self.fp)  # None only once the picture is decoded
+        if self.fp is None:
+            raise ValueError("Operation on closed image")  # as Pillow says it
+        return cast(BinaryIO, self.fp)
 
 
 def register() -> None:
@@ -108,6 +116,10 @@ def _save(image: Image.Image, file: IO[bytes], _: str | bytes) -> None:
         image = image.copy()
         for key, value in metadata.items():
             image.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
+    codec = given.get("codec")
+    if isinstance(codec, str) and corelic.native_suffix(codec) is not None:
+        reason = f"it makes no .clc file; save as {corelic.native_suffix(codec)}"
+        raise PeerError(codec, f"{reason} with corelic.encode")
     # As in Pillow's own writers, a keyword that is meant for others is ignored.
     keywords = [name for name in signature(corelic.encode).parameters if name != "picture"]
     file.write(corelic.encode(image, **{name: given[name] for name in keywords if name in given}))

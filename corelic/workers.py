@@ -27,6 +27,8 @@ from typing import Any, Generic, TypeVar
 from corelic.allocator import keep_freed
 from corelic.errors import WorkerError
 
+WORKER_DESCRIPTORS = 16  # of this process for each of its workers: pipes and queues
+LEFT_DESCRIPTORS = 256  # for all else
 GRACE_S = 5  # for a stopped process to remove its temporary file; then it ends wherever it is
 
 Item = TypeVar("Item")
@@ -42,6 +44,7 @@ def attempts(
     WorkerError, and another process takes over. Closing the iterator stops the work in hand and
     waits until no process is left.
     """
+    _allow_descriptors(LEFT_DESCRIPTORS + processes * WORKER_DESCRIPTORS)
     threads = max(1, usable_cores() // processes)
     idle: list[_Worker] = []
     busy: dict[Future[_Answer[Result]], tuple[Item, _Worker]] = {}
@@ -98,6 +101,17 @@ def _do(work: Callable[[Item], Result], item: Item) -> _Answer[Result]:
         result = work(item)
     found = (_Warning(one.message, one.category, one.filename, one.lineno) for one in caught)
     return _Answer(result, tuple(found))
+
+
+def _allow_descriptors(count: int) -> None:
+    """As far as the system lets this process have so many; it often grants more than it gives."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # Unix has it
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < count and soft != resource.RLIM_INFINITY:
+            most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def usable_cores() -> int:

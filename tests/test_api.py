@@ -1,7 +1,8 @@
 """What the functions of `corelic` take, and what they refuse."""
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from corelic.errors import (
     MemoryBudgetError,
     PictureError,
     QualityError,
+    TargetError,
     TooManyPixelsError,
     UnknownCodecError,
 )
@@ -188,9 +190,45 @@ def test_errors_call_a_file_by_its_path(png: bytes, tmp_path: Path) -> None:
             function(cut)
 
 
+def test_a_folder_that_cannot_be_looked_into_does_not_hide_others(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glob = Path.glob
+
+    def refuse(path: Path, pattern: str) -> Iterator[Path]:
+        if path.name == "secret":
+            raise PermissionError(13, "Permission denied")
+        return iter(list(glob(path, pattern)))
+
+    monkeypatch.setattr(Path, "glob", refuse)
+    monkeypatch.setenv("CORELIC_MODELS", f"/root/secret{os.pathsep}{GOLDEN}")
+    data = corelic.encode(photo, codec=str(TINY_WEIGHTS))
+    assert corelic.decode(data).size == photo.size
+
+
 def test_a_codec_is_looked_for_before_a_picture_is_read() -> None:
     with pytest.raises(UnknownCodecError, match="did you mean 'jpeg'"):
         corelic.encode("missing.png", codec="jpg")
+
+
+@pytest.mark.parametrize("codec", ["swift", "jpeg"])
+@pytest.mark.parametrize(
+    ("target", "value"),
+    [
+        ("target_bytes", "40KB"),
+        ("target_bytes", float("nan")),
+        ("target_bytes", 0),
+        ("target_bpp", "0.5"),
+        ("target_bpp", float("nan")),
+        ("target_psnr_db", "35"),
+        ("target_psnr_db", float("inf")),
+    ],
+)
+def test_a_target_that_is_none_is_said_before_a_picture_is_read(
+    target: str, value: Any, codec: str
+) -> None:
+    with pytest.raises(TargetError, match=r"give|ask for"):
+        corelic.encode("missing.png", codec=codec, **{target: value})
 
 
 @pytest.mark.parametrize("codec", ["swift", "jpeg", "x265"])

@@ -315,6 +315,21 @@ def test_a_path_that_cannot_be_is_refused(path: str, reason: str) -> None:
     assert os.listdir() == ["f"]
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_takes_nothing_is_said_before_the_work(
+    there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("out").mkdir()
+    if there:
+        make("out/a.clc")
+    # Not chmod: a superuser writes anywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "out")
+    job = jobs.Job(*make("a.png"), Path("out/a.clc"), overwrite=True)
+    with pytest.raises(OutputError, match=r"nothing can be written into .*out; check its perm"):
+        job.check()
+    jobs.Job(Path("a.png"), Path("a.clc"), overwrite=True).check()
+
+
 def test_a_folder_is_not_an_input() -> None:
     Path("photos").mkdir()
     with pytest.raises(PictureError, match=r"is a folder; name the files in it, e\.g\. photos/\*"):

@@ -1,5 +1,7 @@
 """Image.open and save of .clc files, as of any other format."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from io import BytesIO
@@ -12,8 +14,8 @@ from PIL import Image
 import corelic
 from corelic import pillow_plugin
 from corelic.codecs import store
-from corelic.errors import BadFileError, CorelicError
-from corelic.media import reading
+from corelic.errors import BadFileError, CorelicError, PeerError
+from corelic.media import Picture, reading
 from tests.tiny import GOLDEN, TINY_WEIGHTS
 
 STREAMS = sorted(GOLDEN.glob("format-*/*.clc"))
@@ -38,8 +40,39 @@ def test_opening_tells_what_decoding_will_give(stream: Path) -> None:
             (expected.mode, expected.size, expected.info)
         )
         assert np.array_equal(np.asarray(image), np.asarray(expected))
-        copy = image.copy()
-    assert np.array_equal(np.asarray(copy), np.asarray(expected))  # the file is closed by now
+        kept = image.copy()
+    assert np.array_equal(np.asarray(kept), np.asarray(expected))  # the file is closed by now
+
+
+def test_a_picture_travels_with_its_pixels(photo: Image.Image) -> None:
+    """To the workers of a data loader, say."""
+    data = corelic.encode(photo, codec=TINY)
+    expected = np.asarray(corelic.decode(data))
+    for travel in (copy.deepcopy, lambda image: pickle.loads(pickle.dumps(image))):
+        with Image.open(BytesIO(data)) as image:
+            there = travel(image)
+        there.load()
+        assert np.array_equal(np.asarray(there), expected)
+        assert corelic.encode(there, codec=TINY) == corelic.encode(Picture(expected), codec=TINY)
+
+
+def test_pixels_can_be_set(photo: Image.Image) -> None:
+    with Image.open(BytesIO(corelic.encode(photo, codec=TINY))) as image:
+        image.load()[3, 4] = (1, 2, 3)
+        assert image.getpixel((3, 4)) == (1, 2, 3)
+
+
+def test_a_closed_file_is_said_to_be_closed(photo: Image.Image) -> None:
+    image = Image.open(BytesIO(corelic.encode(photo, codec=TINY)))
+    image.close()
+    with pytest.raises(ValueError, match="closed"):
+        image.load()
+
+
+def test_no_other_format_gets_our_name(photo: Image.Image, tmp_path: Path) -> None:
+    with pytest.raises(PeerError, match=r"makes no \.clc file; save as \.jpg"):
+        photo.save(tmp_path / "photo.clc", codec="jpeg")
+    assert not any(tmp_path.iterdir())
 
 
 def test_only_the_header_is_read_until_pixels_are_asked_for(

@@ -29,6 +29,20 @@ def jobs(*names: str) -> list[Job]:
     return plan([Path(name) for name in names], None, suffix=".clc", overwrite=False)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no such limit")
+def test_many_processes_may_have_what_they_need() -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, before[1]))
+        found = list(workers.attempts([Path()], Path.exists, 60))
+        assert [answer() for _, answer in found] == [True]
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (256 + 16 * 60, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 # What the processes do: they import it from here.
 
 

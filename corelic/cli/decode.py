@@ -61,10 +61,10 @@ def decode(
     photo.clc becomes photo.png beside it; the suffix of -o chooses another format. Pictures in
     other formats are converted.
 
-    With -r, .clc files are decoded to PNG, hidden ones too, and other files are left out; links to
-    folders are not followed. What is finished is skipped: a picture of the right size, no older
-    than its .clc file, or with --skip-existing any file. So a run that was stopped goes on when
-    started again.
+    With -r, .clc files are decoded to PNG, hidden ones too, and other files are left out (with
+    --codec avif, say, those that are no .avif files); links to folders are not followed. What is
+    finished is skipped: a picture of the right size, no older than its .clc file, or with
+    --skip-existing any file. So a run that was stopped goes on when started again.
 
     \b
     Examples:
@@ -72,6 +72,7 @@ def decode(
       corelic decode photo.clc -o photo.jpg
       corelic decode encoded/*.clc -o pictures/
       corelic decode -r encoded -o pictures --jobs 4
+      corelic decode -r small -o pictures --codec avif --skip-existing
       corelic decode - < photo.clc > photo.png
     """
 
@@ -88,8 +89,11 @@ def decode(
     if recursive:
         from corelic.codecs.finished import is_decoded
 
-        tree = plan_tree(sources, path, taken=(".clc",), suffix=".png", overwrite=overwrite)
-        is_done = is_done or partial(is_decoded, max_pixels=max_pixels)
+        native = None if codec is None else corelic.native_suffix(codec)
+        taken = (native or ".clc",)
+        tree = plan_tree(sources, path, taken=taken, suffix=".png", overwrite=overwrite)
+        if native is None:  # whose header tells the size
+            is_done = is_done or partial(is_decoded, max_pixels=max_pixels)
         run_tree(tree, work, is_done, processes=processes, done="decoded", as_json=as_json)
         return
     makes_folder = output is not None and output.is_folder

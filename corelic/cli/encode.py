@@ -143,7 +143,8 @@ def encode(
             check_target_bytes(target_size)
         if target_bpp is not None:
             bytes_at(target_bpp, pixels=1)
-        name, effort = split_effort(codec)  # a file does not tell the second, nor its PSNR
+        # A file does not tell the second, nor its PSNR; other formats have parameters of their own.
+        name, effort = (codec, 0) if native is not None else split_effort(codec)
         if is_done is None and target_psnr is None and native is None and not effort:
             unlike = partial(unlike_quality, DEFAULT_QUALITY if quality is None else quality)
             if target_size is not None:

@@ -19,8 +19,15 @@ from corelic.codecs.files import FileCodec, device_of, open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.limits import DEFAULT_QUALITY, check_size
 from corelic.codecs.passes import Progress, silent
+from corelic.codecs.rate import check_quality
 from corelic.codecs.registry import list_added, list_own_specs
-from corelic.codecs.targets import bytes_at, encode_to_psnr, encode_to_size
+from corelic.codecs.targets import (
+    bytes_at,
+    check_target_bytes,
+    check_target_psnr,
+    encode_to_psnr,
+    encode_to_size,
+)
 from corelic.codecs.within import open_within, picture_within, read_within
 from corelic.disk import read_file
 from corelic.entropy import container
@@ -122,6 +129,14 @@ def encode(
     ]
     if len(given) > 1:
         raise TargetError(" and ".join(given), "they exclude each other; give one")
+    if quality is not None:
+        check_quality(quality)
+    if target_bytes is not None:
+        check_target_bytes(target_bytes)
+    if target_bpp is not None:
+        bytes_at(target_bpp, pixels=1)
+    if target_psnr_db is not None:
+        check_target_psnr(target_psnr_db)
     opened = open_image_codec(codec, device, fast=fast)  # before a picture is read in vain
     picture = _picture_of(
         picture, max_pixels=max_pixels, device=device, memory_bytes=memory_bytes, fast=fast

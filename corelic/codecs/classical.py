@@ -32,7 +32,6 @@ from corelic.errors import (
     OutOfMemoryError,
     PeerError,
     PictureError,
-    QualityError,
 )
 from corelic.media import Picture, jxl
 from corelic.media.metadata import save_options

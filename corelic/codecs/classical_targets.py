@@ -16,6 +16,7 @@ import numpy as np
 from corelic.codecs.classical import ClassicalCodec
 from corelic.codecs.passes import Progress, silent
 from corelic.codecs.rate import QUALITY_MAX
+from corelic.codecs.targets import check_target_psnr
 from corelic.errors import TargetError
 from corelic.media import Picture
 
@@ -45,9 +46,8 @@ def encode_to_psnr(
     progress: Progress = silent,
 ) -> bytes:
     """The file of the least quality that decodes to this PSNR or more; TargetError without one."""
+    check_target_psnr(target_db)
     target = f"{target_db:g} dB"
-    if not 0 < target_db < math.inf:
-        raise TargetError(target, "no picture has such a PSNR; ask for 25 to 45 dB")
     reached: list[float] = []
 
     def is_less(data: bytes) -> bool:

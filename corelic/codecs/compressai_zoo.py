@@ -36,7 +36,7 @@ from corelic.codecs.limits import check_size
 from corelic.codecs.rate import QUALITY_MAX, check_quality
 from corelic.disk import why
 from corelic.entropy.container import MAX_PIXELS
-from corelic.errors import ForeignFileError, MissingPartError, PeerError, QualityError
+from corelic.errors import ForeignFileError, MissingPartError, PeerError
 from corelic.media import Picture
 
 KIND = "CompressAI"

@@ -37,7 +37,6 @@ from corelic.errors import (
     ForeignFileError,
     MissingPartError,
     PeerError,
-    QualityError,
 )
 from corelic.media import Picture
 

@@ -10,8 +10,8 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from importlib.metadata import packages_distributions, version
+from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from corelic.codecs import plugins
 from corelic.codecs.annealing import ITERATIONS, Annealer, Unrounded, split_effort
 from corelic.codecs.base import CodecFacts, CodecSpec, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
@@ -42,7 +43,6 @@ from corelic.errors import (
     MissingWeightsError,
     OutOfMemoryError,
     PayloadError,
-    QualityError,
     SymbolMismatchError,
 )
 from corelic.media import Picture, Samples
@@ -379,14 +379,8 @@ def device_of(name: str) -> torch.device:
 def versions_of(spec: CodecSpec) -> str:
     """Of corelic, and of the packages that other parts of the codec are from."""
     modules = {type(part).__module__.partition(".")[0] for part in (spec.transform, spec.context)}
-    return ", ".join(["corelic " + version("corelic"), *_versions(frozenset(modules - {"corelic"}))])
-
-
-@lru_cache(maxsize=32)
-def _versions(modules: frozenset[str]) -> list[str]:
-    packages = packages_distributions()
-    owners = {package for module in modules for package in packages.get(module, ())}
-    return [f"{package} {version(package)}" for package in sorted(owners)]
+    others = plugins.versions(modules - {"corelic"})
+    return ", ".join(["corelic " + version("corelic"), *others])
 
 
 def quality_step_of(quality: float) -> int:

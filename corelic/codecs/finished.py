@@ -97,6 +97,9 @@ def _unlike_encoded(
         return "has a profile, EXIF or XMP, which --strip leaves out"
     if not strip and not has_metadata and source.has_metadata:
         return f"lacks the profile, EXIF or XMP of {job.source}"
+    exif = content.payload(container.ChunkType.EXIF)
+    if exif is not None and source.exif is not None and exif != source.exif:
+        return f"has other EXIF than {job.source}, perhaps of another photograph"
     return None
 
 

@@ -14,12 +14,14 @@ is imported before it is asked for, so what another package breaks is not in the
 
 from __future__ import annotations
 
+import signal
 import warnings
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from corelic.codecs.base import CodecSpec
 from corelic.errors import PluginError, PluginWarning
@@ -44,6 +46,19 @@ def points(group: Group) -> tuple[EntryPoint, ...]:
     return tuple({(point.name, point.value): point for point in entry_points(group=group)}.values())
 
 
+def versions(modules: Set[str]) -> list[str]:
+    """Of the packages that have parts in these top-level modules."""
+    if not modules:
+        return []
+    all_points = [point for group in get_args(Group) for point in points(group)]
+    owners = {
+        f"{point.dist.name} {point.dist.version}"
+        for point in all_points
+        if point.dist is not None and point.module.partition(".")[0] in modules
+    }
+    return sorted(owners)
+
+
 def find(group: Group, name: str) -> EntryPoint | None:
     """By name; PluginError where two packages mean different things by it."""
     found = [point for point in points(group) if point.name == name]
@@ -66,6 +81,10 @@ def load_codec(point: EntryPoint) -> Added:
     found = load(point)
     if not isinstance(found, Added):
         raise unusable(point, f"it is no corelic.codecs.plugins.Added, but {type(found).__name__}")
+    if not isinstance(found.spec, CodecSpec):
+        raise unusable(point, f"its spec is no CodecSpec, but {type(found.spec).__name__}")
+    if found.weights is not None and not isinstance(found.weights, Path):
+        raise unusable(point, f"its weights are no Path, but {type(found.weights).__name__}")
     if found.spec.full_name != point.name:
         raise unusable(point, f"its spec is called {found.spec.full_name}, not {point.name}")
     return found
@@ -91,6 +110,8 @@ def _outcome(point: EntryPoint) -> tuple[Any, str | None]:
     try:
         return point.load(), None
     except (Exception, SystemExit) as error:  # whatever another package's import may raise
+        if isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM:
+            raise  # a worker's own end
         return None, str(error) or type(error).__name__
 
 

@@ -31,7 +31,7 @@ GAIN_UNIT = 2.0**-16  # of log-gains, as shipped
 MSE_UNIT = 255.0**2  # λ counts MSE in 8-bit steps, as the literature does
 
 
-def check_quality(quality: object) -> None:
+def check_quality(quality: float) -> None:
     """QualityError for what is no number from 0 to 100."""
     if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAX:  # false for NaN, too
         raise QualityError(quality)

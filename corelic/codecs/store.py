@@ -48,6 +48,7 @@ from corelic.errors import (
 )
 
 FORMAT = "corelic-weights-1"
+FINGERPRINT_BYTES = 4  # of the SHA-256 of a weights file
 MODELS_VARIABLE = "CORELIC_MODELS"
 GAINS = "gains.log_gain.rows"
 LOG_GAIN_MAX = 20  # of a gain's logarithm: no picture needs steps so fine or so coarse
@@ -228,11 +229,12 @@ def _fingerprint_of(path: Path) -> bytes:
 
 @lru_cache(maxsize=64)
 def _hashed(path: Path, modified_ns: int, size_bytes: int) -> bytes:
-    return _fingerprint(path.read_bytes())
+    with path.open("rb") as file:  # of anything that is called so, perhaps a large one
+        return hashlib.file_digest(file, "sha256").digest()[:FINGERPRINT_BYTES]
 
 
 def _fingerprint(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:4]
+    return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
 
 
 @lru_cache(maxsize=4)
@@ -244,7 +246,8 @@ def _candidates(codec: str) -> Iterator[Path]:
     yield from _shipped(sorted(list_own_specs(), key=lambda spec: spec.full_name != codec))
     for folder in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep):
         if folder:
-            yield from sorted(Path(folder).glob("*.safetensors"))
+            with suppress(OSError):  # one that cannot be read does not hide the others
+                yield from sorted(Path(folder).glob("*.safetensors"))
     yield from _shipped(added.spec for added in list_added())
 
 

@@ -18,6 +18,7 @@ import sys
 from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Literal
 
 from corelic.codecs.chunks import chunks_of
@@ -90,7 +91,9 @@ class Point:
 
 
 def check_target_bytes(target_bytes: int) -> None:
-    """TargetError for less than one."""
+    """TargetError for less than one, and for what is no number."""
+    if not isinstance(target_bytes, Real) or target_bytes != target_bytes:
+        raise TargetError(f"{target_bytes!r} bytes", "that is no number; give one, as in 40_000")
     if target_bytes < 1:
         reason = "a file has at least some; give a positive size"
         raise TargetError(f"{target_bytes:,} bytes", reason)
@@ -98,10 +101,20 @@ def check_target_bytes(target_bytes: int) -> None:
 
 def bytes_at(rate_bpp: float, pixels: int) -> int:
     """That a file of so many pixels may have, at least one; TargetError for what is no rate."""
+    if not isinstance(rate_bpp, Real):
+        raise TargetError(f"{rate_bpp!r} bpp", "that is no number; give one, as in 0.5")
     if not 0 < rate_bpp < math.inf:
         raise TargetError(f"{rate_bpp:g} bpp", "no file has such a rate; ask for 0.1 to 3")
     # No file has no bytes: of what is too small for any, the search says how small they get.
     return max(math.floor(min(rate_bpp, BPP_MAX) * pixels / 8), 1)
+
+
+def check_target_psnr(target_db: float) -> None:
+    """TargetError for what no picture can have, and for what is no number."""
+    if not isinstance(target_db, Real):
+        raise TargetError(f"{target_db!r} dB", "that is no number; give one, as in 35")
+    if not 0 < target_db < math.inf:
+        raise TargetError(f"{target_db:g} dB", "no picture has such a PSNR; ask for 25 to 45 dB")
 
 
 def encode_to_size(
@@ -182,9 +195,8 @@ def encode_to_psnr(
     progress: Progress = silent,
 ) -> Found:
     """A file that decodes to this PSNR; TargetError if even quality 100 decodes to less."""
+    check_target_psnr(target_db)
     target = f"{target_db:g} dB"
-    if not 0 < target_db < math.inf:
-        raise TargetError(target, "no picture has such a PSNR; ask for 25 to 45 dB")
     with codec.working_on(picture, max_pixels):
         search = Search(codec, picture, memory_bytes, progress)
         picture = search.picture

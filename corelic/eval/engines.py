@@ -168,12 +168,13 @@ class Ray:
                 yield Done(task, None, _died(task))
         yield from unread
 
-
     def _gpus_each(self, ray: Any) -> float:
         """So that all workers have a part of one; without it, Ray hides GPUs from a task."""
         gpus = ray.cluster_resources().get("GPU", 0)
         if not gpus:
-            raise DeviceError("cuda", "is not there on this cluster; leave --device out, or say cpu")
+            raise DeviceError(
+                "cuda", "is not there on this cluster; leave --device out, or say cpu"
+            )
         return float(min(1, math.floor(RAY_PARTS * gpus / self.count) / RAY_PARTS))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -154,7 +155,7 @@ def bd_rate(
     both = _Rate.of(anchor, metric), _Rate.of(curve, metric)
     reach = max(rate.low_db for rate in both), min(rate.high_db for rate in both)
     low_db, high_db = interval_db or reach
-    if max(0.0, reach[0] - low_db, high_db - reach[1]) <= ROUNDING_DB:
+    if reach[0] - ROUNDING_DB <= low_db and high_db <= reach[1] + ROUNDING_DB:
         low_db, high_db = max(reach[0], low_db), min(reach[1], high_db)
     if not reach[0] <= low_db < high_db <= reach[1]:
         found = " and ".join(f"{rate.name} {rate.low_db:.2f} … {rate.high_db:.2f}" for rate in both)

@@ -8,7 +8,7 @@ from PIL import Image, ImageFile
 
 from corelic.errors import MissingPartError, PictureError
 from corelic.media import jxl
-from corelic.media.metadata import bare_exif, bytes_of
+from corelic.media.metadata import bare_exif, bytes_of, upright_exif
 from corelic.media.reading import open_image
 
 
@@ -23,6 +23,7 @@ class PictureOutline:
     width_px: int
     height_px: int
     has_metadata: bool
+    exif: bytes | None  # as in a `Picture`, as far as it is known
 
 
 def outline_of(path: Path, max_pixels: int) -> PictureOutline:
@@ -35,10 +36,10 @@ def outline_of(path: Path, max_pixels: int) -> PictureOutline:
         raise PictureError(str(path), "is not a picture that Pillow can read; check the file")
     with image:
         exif = image.info.get("exif")
-        has_exif = isinstance(exif, bytes) and bare_exif(exif)
+        exif = upright_exif(bare_exif(exif)) if isinstance(exif, bytes) else None
         has_profile = image.mode not in ("CMYK", "LAB") and bytes_of(image, "icc_profile")
-        kept = bool(has_exif or has_profile or bytes_of(image, "xmp"))
-        return PictureOutline(image.width, image.height, kept)
+        kept = bool(exif or has_profile or bytes_of(image, "xmp"))
+        return PictureOutline(image.width, image.height, kept, exif or None)
 
 
 def picture_suffixes() -> frozenset[str]:

@@ -80,6 +80,8 @@ def _format_of(path: Path) -> str:
     name = Image.registered_extensions().get(suffix)
     if name is None or name not in Image.SAVE:
         raise OutputError(str(path), f"no picture format has the suffix {suffix}; try .png")
+    if name == "CLC":  # registered by our own plug-in for those who save a picture with it
+        raise OutputError(str(path), "corelic encode makes such files; try .png")
     return name
 
 

@@ -123,6 +123,13 @@ def test_other_formats_are_converted(corelic: Program, photo: Image.Image) -> No
         assert image.info["icc_profile"] == b"a profile"
 
 
+def test_our_own_format_is_not_decoded_into(corelic: Program, encoded: bytes) -> None:
+    Path("photo.clc").write_bytes(encoded)
+    ran = corelic("decode", "photo.clc", "-o", "copy.clc")
+    assert ran.exit_code == 1 and "corelic encode makes such files" in ran.stderr
+    assert not Path("copy.clc").exists()
+
+
 def test_a_suffix_of_no_format_is_found_before_the_work(corelic: Program) -> None:
     Path("bad.clc").write_bytes(b"no picture")
     ran = corelic("decode", "bad.clc", "-o", "out.jpgg")

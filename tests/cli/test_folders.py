@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 import corelic as api
 from corelic.codecs import store
@@ -432,6 +432,42 @@ def test_an_interrupted_run_goes_on(corelic: Program, photo: Image.Image) -> Non
     assert len(files("out")) == 40
 
 
+def test_a_classical_codec_may_have_parameters(corelic: Program) -> None:
+    for codec in ("webp:method=2", "jpeg2000"):
+        Path("small").mkdir(exist_ok=True)
+        ran = corelic("encode", "-r", ".", "-o", "small", "--codec", codec, "--overwrite")
+        assert ran.exit_code == 0, ran.stderr
+    ran = corelic("decode", "-r", "small", "-o", "back", "--codec", "webp", "--json")
+    assert (ran.exit_code, counts(ran)) == (0, (1, 0, 1, 0))
+    with Image.open("back/photo.png") as again, Image.open("photo.png") as photo:
+        assert again.size == photo.size
+    ran = corelic("decode", "-r", "small", "-o", "back", "--codec", "webp", "--json")
+    assert (ran.exit_code, counts(ran)) == (1, (0, 0, 1, 1))
+    ran = corelic("decode", "-r", "small", "-o", "back", "--codec", "webp", "--json",
+                  "--skip-existing")  # fmt: skip
+    assert (ran.exit_code, counts(ran)) == (0, (0, 1, 1, 0))
+
+
+def test_another_photograph_of_the_same_name_and_size_is_named(
+    corelic: Program, photo: Image.Image
+) -> None:
+    Path("photo.png").unlink()
+    Path("in").mkdir()
+    exif = Image.Exif()
+    for taken in ("2026:11:30 10:00:00", "2026:11:30 10:00:01"):
+        exif[ExifTags.Base.DateTime] = taken
+        exif[ExifTags.Base.Orientation] = 6
+        photo.save("in/IMG_0001.jpg", exif=exif)
+        aged("in/IMG_0001.jpg", days=3)
+        ran = corelic(*ENCODE, "--json")
+        again = corelic(*ENCODE, "--json")
+        assert counts(again)[0] == 0
+        if taken.endswith("0"):
+            assert (counts(ran), counts(again)) == ((1, 0, 0, 0), (0, 1, 0, 0)), again.stderr
+    assert (again.exit_code, counts(again)) == (1, (0, 0, 0, 1))
+    assert "has other EXIF than in/IMG_0001.jpg" in again.stderr
+
+
 @pytest.mark.parametrize("output", [(), ("-o", ".")])
 def test_results_of_a_classical_codec_are_no_sources_of_the_next_run(
     corelic: Program, output: tuple[str, ...]
@@ -464,7 +500,9 @@ def test_finished_pictures_beyond_pillows_limit_are_skipped(
 @pytest.mark.parametrize(
     "given", [("--target-psnr", "20"), ("--codec", f"{TINY_WEIGHTS}:effort=1")], ids=lambda x: x[0]
 )
-def test_what_a_file_does_not_tell_is_not_finished(corelic: Program, given: tuple[str, str]) -> None:
+def test_what_a_file_does_not_tell_is_not_finished(
+    corelic: Program, given: tuple[str, str]
+) -> None:
     Path("in").mkdir()
     Path("photo.png").rename("in/photo.png")
     assert corelic(*ENCODE).exit_code == 0

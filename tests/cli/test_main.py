@@ -120,6 +120,11 @@ def run_by_shell(command: str) -> subprocess.CompletedProcess[bytes]:
         ("corelic demo photo.png -o photo.png >&-", 1, b"photo.png"),
         ("PYTHONIOENCODING=cp1252 corelic encode photo.png --codec jpeg", 0, b"\\u2192"),
         ("corelic encode photo.png --codec jpeg -o /dev/stdout | head -c 2", 0, b"\xff\xd8"),
+        (
+            "corelic encode photo.png --codec jpeg -o /dev/stdout > a.jpg; head -c 2 a.jpg",
+            0,
+            b"\xff\xd8",
+        ),
         ("corelic encode photo.png --codec jpeg -o >(cat >&2) | cat", 0, b"JFIF"),
     ],
 )

@@ -87,9 +87,7 @@ class Installed:
 
 
 def test_figures_are_of_one_version_of_another_package(installed: "Installed") -> None:
-    transform = spec_json.from_json(
-        spec_json.to_json(installed.spec()), "here"
-    ).transform
+    transform = spec_json.from_json(spec_json.to_json(installed.spec()), "here").transform
     assert type(transform).__module__ == "theirs.klt"
     found = versions_of(replace(tiny.TINY, transform=transform))
     assert found.startswith("corelic ") and found.endswith(", theirs 1.0")
@@ -286,6 +284,22 @@ def test_a_tensor_that_no_file_keeps_is_refused(
         LearnedImageCodec(spec)
     with pytest.raises(PluginError, match=rf"klt-1 cannot be used: {reason}"):
         store.unpack(data, "this test")
+
+
+@pytest.mark.parametrize(
+    ("added", "reason"),
+    [
+        ("Added(KltSpec(16))", "its spec is no CodecSpec, but KltSpec"),
+        ("Added(SPEC, 'weights')", "its weights are no Path, but str"),
+    ],
+)
+def test_a_mistaken_codec_does_not_end_what_does_without_it(
+    installed: Installed, added: str, reason: str
+) -> None:
+    installed.zoo(ZOO.replace('Added(SPEC, Path(__file__).parent / "weights")', added))
+    with pytest.warns(PluginWarning, match=rf"'klt-1' .*{reason}; "):
+        specs = registry.list_specs()
+    assert "swift" in {spec.name for spec in specs} and "klt" not in {spec.name for spec in specs}
 
 
 def test_a_layer_of_two_names_is_refused(installed: Installed) -> None:

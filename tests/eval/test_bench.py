@@ -89,9 +89,7 @@ def test_the_layout_is_that_of_compressai(finished: Path) -> None:
     assert content["meta"]["average"] == "picture" and content["meta"]["anchor"] == "jpeg"
 
 
-def test_a_time_is_the_median_of_its_rounds(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_time_is_the_median_of_its_rounds(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     class Slow:

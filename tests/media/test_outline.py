@@ -36,7 +36,8 @@ def test_what_is_announced_is_kept(tmp_path: Path, mode: str, suffix: str, kept:
     assert (outline.width_px, outline.height_px) == (9, 5)
     assert has_metadata or not outline.has_metadata
     if mode == "RGB" and suffix in (".jpg", ".png"):
-        assert outline == PictureOutline(9, 5, kept != "nothing")
+        assert outline == PictureOutline(9, 5, kept != "nothing", picture.exif)
+        assert (outline.exif is not None) == (kept == "exif")
 
 
 def test_what_is_no_picture_is_a_picture_error(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from corelic.codecs.files import open_codec
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.codecs.rate import NODES, QUALITY_MAX, lambda_of
 from corelic.codecs.transforms.residual import ResidualSpec
+from corelic.entropy.distributions import gaussian_tables
 from corelic.entropy.grid import Snap, grid_layers
 from corelic.errors import (
     BadWeightsError,

@@ -108,7 +108,10 @@ class SwinSpec:
     def _stages(self) -> list[tuple[int, list[Within]]]:
         """How large a position is and the windows of each stage, from the pixels inwards."""
         return [
-            (unit_px, [Within(each.height * unit_px, each.shifted) for each in self.windows_at(stage)])
+            (
+                unit_px,
+                [Within(each.height * unit_px, each.shifted) for each in self.windows_at(stage)],
+            )
             for stage, unit_px in enumerate(UNITS_PX)
         ]
 

@@ -1,20 +1,26 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from corelic.attacks.constraints import Linf
 from corelic.attacks.defences.base import Defended
 from corelic.attacks.defences.irad import IradNet
 from corelic.attacks.defences.learning import save_network
-from corelic.attacks.defences.named import DEFENCES, defend
+from corelic.attacks.defences.named import DEFENCES, FOLDER, defend
 from corelic.attacks.defences.purifier import PurifierNet
 from corelic.attacks.defences.self_ensemble import SelfEnsemble
 from corelic.attacks.defences.two_way import TwoWay
 from corelic.attacks.defences.worth import lambda_of_victim
 from corelic.attacks.errors import AttackError
+from corelic.attacks.objectives import Distortion
+from corelic.attacks.optimisers import PGD
 from corelic.attacks.pixels import clip_of, pictures_of
 from corelic.attacks.victim import ClassicalVictim, LearnedVictim
 from corelic.codecs.classical import Jpeg
+from corelic.media import Picture
 from tests.attacks.defences.conftest import Transparent
 from tests.tiny import TINY, crops
 
@@ -49,8 +55,8 @@ def test_trained_networks_come_with_us(name: str, tiny: LearnedVictim) -> None:
 
 @pytest.mark.parametrize("name", ["purifier", "irad"])
 def test_trained_networks_are_those_of_their_card(name: str) -> None:
-    card = (SHIPPED / "defences.md").read_text()
-    data = (SHIPPED / f"{name}.safetensors").read_bytes()
+    card = (FOLDER / "defences.md").read_text()
+    data = (FOLDER / f"{name}.safetensors").read_bytes()
     digest = hashlib.sha256(data).hexdigest()[:16]
     assert f"| `{name}` | {len(data):,} bytes | `{digest}…` |" in card
 
