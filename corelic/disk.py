@@ -41,7 +41,8 @@ def atomic_write(path: Path, data: bytes, *, overwrite: bool = False) -> None:
         try:
             _write_synced(temporary, data, new=temporary != target)
             if temporary != target:
-                if overwrite and target.exists():
+                # Windows neither renames nor removes what may only be read.
+                if overwrite and target.exists() and os.name != "nt":
                     os.chmod(temporary, S_IMODE(os.stat(target).st_mode))
                 _rename(temporary, target, overwrite=overwrite)
         finally:

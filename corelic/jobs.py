@@ -62,7 +62,9 @@ class Job:
             return True
         with suppress(OSError, AttributeError):  # no such file yet; closed, or not the system's
             there, stdout = os.stat(self.output), os.fstat(sys.stdout.fileno())
-            return (there.st_dev, there.st_ino) == (stdout.st_dev, stdout.st_ino)
+            # Windows gives a console, a pipe and NUL no number.
+            same = (there.st_dev, there.st_ino) == (stdout.st_dev, stdout.st_ino)
+            return same and stdout.st_ino != 0
         return False
 
     def has_file(self) -> bool:

@@ -192,7 +192,10 @@ def _end_with(parent: Connection) -> None:
     """Ends this process when the other end of the pipe closes, or goes down with its process."""
     with suppress(EOFError, OSError):
         parent.recv()  # nothing is ever sent
-    os.kill(os.getpid(), signal.SIGTERM)  # work in hand removes its temporary file
+    if os.name == "nt":  # there `kill` ends it at once
+        signal.raise_signal(signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)  # work in hand removes its temporary file
     time.sleep(GRACE_S)
     os._exit(128 + signal.SIGTERM)
 

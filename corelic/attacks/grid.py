@@ -19,7 +19,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+import corelic
 from corelic.attacks import spelling
 from corelic.attacks.attack import Attack, AttackResult
 from corelic.attacks.defences.named import check_clean, defend
@@ -232,7 +232,7 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
     control = PEERS[plan.control].facts.version
     defences = NONE, *plan.defences
     named = {pair: named_files(*pair) for pair in product(defences, plan.objectives)}
-    attacker = f"corelic {version('corelic')}, attacks {ATTACKS}"
+    attacker = f"corelic {corelic.__version__}, attacks {ATTACKS}"
     for number, picture in enumerate(pictures):
         for constraint, objective, attack, defence, quality in product(
             plan.constraints, plan.objectives, plan.attacks, defences, plan.qualities

@@ -4,7 +4,8 @@
                                └► ffmpeg of imageio-ffmpeg, a subprocess ─► .vvc, .obu
 
 One picture is one raw stream, of one intra frame and its headers. Everything perceptual is off,
-for what is measured is PSNR. ffmpeg is a GPL program: it is started, never linked.
+for what is measured is PSNR. That ffmpeg is a GPL program, and is started;
+this process loads PyAV's libx265, which is under the GPL, too.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
 
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import corelic
 from corelic.codecs import plugins
 from corelic.codecs.annealing import ITERATIONS, Annealer, Unrounded, split_effort
 from corelic.codecs.base import CodecFacts, CodecSpec, ImageCodec
@@ -380,7 +380,7 @@ def versions_of(spec: CodecSpec) -> str:
     """Of corelic, and of the packages that other parts of the codec are from."""
     modules = {type(part).__module__.partition(".")[0] for part in (spec.transform, spec.context)}
     others = plugins.versions(modules - {"corelic"})
-    return ", ".join(["corelic " + version("corelic"), *others])
+    return ", ".join([f"corelic {corelic.__version__}", *others])
 
 
 def quality_step_of(quality: float) -> int:

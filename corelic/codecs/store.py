@@ -16,8 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -48,7 +49,6 @@ from corelic.errors import (
 )
 
 FORMAT = "corelic-weights-1"
-FINGERPRINT_BYTES = 4  # of the SHA-256 of a weights file
 MODELS_VARIABLE = "CORELIC_MODELS"
 GAINS = "gains.log_gain.rows"
 LOG_GAIN_MAX = 20  # of a gain's logarithm: no picture needs steps so fine or so coarse
@@ -146,7 +146,7 @@ def unpack(data: bytes, source: str) -> Weights:
         raise BadWeightsError(source, f"it does not fit its own spec ({reason})") from error
     codec.exact = True
     codec.eval().requires_grad_(False)
-    return Weights(codec, tables["latent"], tables["hyper"], _fingerprint(data))
+    return Weights(codec, tables["latent"], tables["hyper"], _fingerprint(BytesIO(data)))
 
 
 def _built(spec: CodecSpec) -> LearnedImageCodec:
@@ -229,12 +229,13 @@ def _fingerprint_of(path: Path) -> bytes:
 
 @lru_cache(maxsize=64)
 def _hashed(path: Path, modified_ns: int, size_bytes: int) -> bytes:
-    with path.open("rb") as file:  # of anything that is called so, perhaps a large one
-        return hashlib.file_digest(file, "sha256").digest()[:FINGERPRINT_BYTES]
+    with path.open("rb") as file:
+        return _fingerprint(file)
 
 
-def _fingerprint(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
+def _fingerprint(file: BinaryIO) -> bytes:
+    """Piece by piece: in a folder of models, what is no model of ours may be large."""
+    return hashlib.file_digest(file, "sha256").digest()[:4]
 
 
 @lru_cache(maxsize=4)

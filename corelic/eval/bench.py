@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -259,7 +260,8 @@ class _Bench:
         self, codecs: Sequence[str], sample: Sequence[PictureFile]
     ) -> tuple[list[Cost], list[Failure]]:
         """Alone on this machine, whatever the engine: a time beside other work is none."""
-        told = json.dumps({**machine(self.plan.device), "cores": usable_cores()}, sort_keys=True)
+        facts = {**machine(self.plan.device), "cores": usable_cores(), "host": platform.node()}
+        told = json.dumps(facts, sort_keys=True)
         here = hashlib.sha256(told.encode()).hexdigest()[:16]
         clocks: dict[Clock, str] = {}
         for picture in sample:

@@ -48,6 +48,9 @@ METRICS: tuple[Metric, ...] = ("psnr", "ms-ssim")
 Rows = dict[str, dict[str, dict[float, Measured]]]  # by codec, picture, quality
 
 
+SLUG_LETTERS = 80  # of a name that may be a whole path; disks take some 250
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is asked.
@@ -293,8 +296,8 @@ def curve_files(names: Iterable[str]) -> dict[str, str]:
 
 
 def slug(name: str) -> str:
-    """A name as a file name; others may become the same one."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name)
+    """A name as a file name, of its first letters; others may become the same one."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:SLUG_LETTERS]
 
 
 def _table(run: Run, rows: Rows) -> str:

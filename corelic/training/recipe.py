@@ -160,7 +160,7 @@ def fit_to_minutes(recipe: Recipe, minutes: float, step_s: Sequence[float]) -> R
 def load_recipe(path: Path) -> Recipe:
     """Reads YAML; RecipeError names the key that is unknown, missing or of the wrong type."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(str(path), f"is not a readable YAML file ({error})") from error

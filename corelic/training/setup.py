@@ -88,7 +88,7 @@ class Setup:
 
 def _cache_of(source: Path, run: Path) -> PhotoCache:
     source = source.resolve()
-    key = hashlib.sha1(f"{source}{listing(source)}".encode()).hexdigest()[:8]
+    key = hashlib.sha1(os.fsencode(source) + listing(source).encode()).hexdigest()[:8]
     return PhotoCache.build(source, run.resolve().parent / f"cache-{source.name}-{key}")
 
 

@@ -4,13 +4,16 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 from corelic.codecs import store
-from corelic.eval import results
+from corelic.errors import PictureError
+from corelic.eval import bench, results
+from corelic.eval.engines import Engine, Processes, Ray, Serial
 from corelic.eval.machine import machine
 from tests.cli.conftest import Program
 from tests.conftest import needs
@@ -51,6 +54,36 @@ def test_the_command_measures_and_reports(corelic: Program, photos: Path) -> Non
     svg = Path("out/report/psnr.svg").read_bytes()
     corelic("report", "out", "--also", "kodak/dcae", "-o", "again")
     assert Path("again/psnr.svg").read_bytes() == svg
+
+
+def test_options_are_what_is_planned(
+    corelic: Program, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def stop(plan: results.Plan, sources: object, out: Path, *, engine: Engine, **_: object) -> Any:
+        asked.append((plan, sources, out, engine))
+        raise PictureError("the benchmark", "stops here")
+
+    monkeypatch.setattr(bench, "run", stop)
+    given = ("--average", "pixel", "--device", "auto", "--sample", "5", "--rounds", "7",
+             "--qualities", "10,20", "--anchor", "jpeg", "-o", "there")  # fmt: skip
+    assert corelic("bench", str(photos), "--codecs", "jpeg,webp", *given).exit_code == 1
+    plan = results.Plan(
+        codecs=("jpeg", "webp"),
+        anchor="jpeg",
+        qualities=(10.0, 20.0),
+        average="pixel",
+        device="auto",
+        sample=5,
+        rounds=7,
+    )
+    assert asked == [(plan, [photos], Path("there"), Serial())]
+    corelic("bench", str(photos), "--codecs", "jpeg,webp", "--jobs", "3")
+    default = results.Plan(codecs=("jpeg", "webp"), anchor="webp", sample=2, rounds=3)
+    assert asked[1] == (default, [photos], Path("bench"), Processes(3))
+    corelic("bench", str(photos), "--engine", "ray", "--ray-address", "auto", "--jobs", "3")
+    assert asked[2][-1] == Ray(3, "auto")
 
 
 def test_a_report_needs_a_benchmark(corelic: Program) -> None:

@@ -86,6 +86,7 @@ def test_a_reader_that_leaves_is_no_error(corelic: Program) -> None:
     assert run_shell("--help | true").stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
 @pytest.mark.parametrize("arguments", ["--help", "codecs", "encode photo.png -o -"])
 def test_a_full_disk_under_standard_output_is_one_sentence(
     corelic: Program, arguments: str

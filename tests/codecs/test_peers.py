@@ -91,12 +91,18 @@ def test_any_picture_comes_back_in_its_size_or_is_refused(
 ) -> None:
     codec = opened(name)
     ramp = np.linspace(0, 255, int(np.prod(shape))).reshape(shape).astype(np.uint8)
-    try:
-        decoded = codec.decode(codec.encode(Picture(ramp), 60))
-    except PeerError as error:
-        assert name in str(error)
-    else:
-        assert decoded.pixels.shape[:2] == shape[:2]
+    height, width = shape[:2]
+    if name in ("vvenc", "svt-av1") and (height % 2 or width % 2):
+        with pytest.raises(PeerError, match=f"{name}.*even sides"):
+            codec.encode(Picture(ramp), 60)
+        return
+    decoded = codec.decode(codec.encode(Picture(ramp), 60)).pixels
+    assert decoded.shape[:2] == (height, width)
+    if ramp.size > 100:  # and it is that picture
+        one, other = (
+            np.broadcast_to(np.atleast_3d(each), (height, width, 3)) for each in (ramp, decoded)
+        )
+        assert psnr_db(one, other) > 25
 
 
 @every_peer
