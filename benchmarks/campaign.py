@@ -102,6 +102,7 @@ def main() -> None:
     weights = next(run.glob("*.safetensors"))
     result = run / RESULT
     measure = [sys.executable, str(ROOT / "benchmarks" / "kodak.py"), "--codec", str(weights)]
+    measure += ["--device", given.device]
     result.unlink(missing_ok=True)
     subprocess.run([*measure, "--out", str(result)], check=False)  # fails where a curve bends
     if not result.exists():

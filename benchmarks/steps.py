@@ -12,6 +12,7 @@ far below 1, launching them is what takes the time, and compilation or a larger 
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -35,6 +36,7 @@ from corelic.training.trainer import Trainer
 ROOT = Path(__file__).parents[1]
 MODES = ("32-true", "32-true+compiled", "bf16-mixed", "bf16-mixed+compiled")
 PROFILED_STEPS = 5
+CUT_STEPS = 5
 SHOWN_KERNELS = 12
 
 
@@ -43,6 +45,7 @@ class Row:
     """One mode at one batch.
 
     first_s  of the first step, in which what is compiled is compiled
+    cut_s    of a step's crops, which a run cuts meanwhile; it takes the longer of the two
     busy     share of the time in which kernels run on the GPU; None on CPUs, and without a profile
     kernels  names and shares of their time, longest first
     """
@@ -52,6 +55,7 @@ class Row:
     crop_px: int
     first_s: float
     step_s: float
+    cut_s: float
     peak_gib: float | None
     busy: float | None
     kernels: tuple[tuple[str, float], ...]
@@ -60,11 +64,12 @@ class Row:
     def cells(self) -> Iterable[str]:
         yield from (f"`{self.mode}`", f"{self.batch} × {self.crop_px}²", f"{self.first_s:.1f} s")
         yield from (f"{1 / self.step_s:.2f}", f"{self.batch / self.step_s:.1f}")
+        yield f"{1e3 * self.cut_s:.0f} ms"
         yield "" if self.peak_gib is None else f"{self.peak_gib:.1f} GiB"
         yield "" if self.busy is None else f"{self.busy:.2f}"
 
 
-HEAD = ("mode", "crops", "first step", "steps/s", "crops/s", "peak", "busy")
+HEAD = ("mode", "crops", "first step", "steps/s", "crops/s", "crops cut in", "peak", "busy")
 
 
 def in_mode(recipe: Recipe, mode: str, batch: int) -> Recipe:
@@ -91,11 +96,18 @@ class Timed:
             torch.cuda.synchronize()
         return perf_counter() - start
 
-    def profile(self) -> tuple[float | None, tuple[tuple[str, float], ...]]:
-        """As `busy` and `kernels` of a row."""
-        gpu = [ProfilerActivity.CUDA] if self.on_gpu else []
-        with profile(activities=[ProfilerActivity.CPU, *gpu]) as found:
-            took_s = sum(self.step_s() for _ in range(PROFILED_STEPS))
+    def cut_s(self) -> float:
+        """What a step's crops take, which a run cuts meanwhile, several steps' at once on GPUs."""
+        start = perf_counter()
+        self.trainer.samples_of(1)
+        return (perf_counter() - start) / self.trainer.cutters
+
+    def profile(self, step_s: float) -> tuple[float | None, tuple[tuple[str, float], ...]]:
+        """As `busy` and `kernels` of a row; `step_s` without a profiler, which slows launches."""
+        activity = ProfilerActivity.CUDA if self.on_gpu else ProfilerActivity.CPU
+        with profile(activities=[activity]) as found:
+            for _ in range(PROFILED_STEPS):
+                self.step_s()
         wanted = DeviceType.CUDA if self.on_gpu else DeviceType.CPU
         times_us: dict[str, float] = {}
         for event in found.key_averages():
@@ -104,12 +116,15 @@ class Timed:
                 times_us[event.key] = times_us.get(event.key, 0.0) + own_us
         total_us = sum(times_us.values())
         longest = sorted(times_us.items(), key=lambda item: -item[1])[:SHOWN_KERNELS]
-        busy = total_us / 1e6 / took_s if self.on_gpu else None
+        busy = total_us / 1e6 / PROFILED_STEPS / step_s if self.on_gpu else None
         return busy, tuple((name, own_us / total_us) for name, own_us in longest)
 
 
 def measured(recipe: Recipe, mode: str, batch: int, given: argparse.Namespace) -> Row:
     torch.compiler.reset()
+    gc.collect()  # the last row's trainer
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     with tempfile.TemporaryDirectory(dir=given.work) as folder:
         setup = Setup(in_mode(recipe, mode, batch), given.data)
         timed = Timed(Trainer(setup, Path(folder), device=given.device))
@@ -120,9 +135,10 @@ def measured(recipe: Recipe, mode: str, batch: int, given: argparse.Namespace) -
             timed.step_s()
         step_s = median(timed.step_s() for _ in range(given.steps))
         peak_gib = torch.cuda.max_memory_allocated() / 2**30 if timed.on_gpu else None
-        busy, kernels = timed.profile() if given.profile else (None, ())
+        cut_s = median(timed.cut_s() for _ in range(CUT_STEPS))
+        busy, kernels = timed.profile(step_s) if given.profile else (None, ())
         crop_px = timed.trainer.recipe.stages[0].crop_px
-    return Row(mode, batch, crop_px, first_s, step_s, peak_gib, busy, kernels)
+    return Row(mode, batch, crop_px, first_s, step_s, cut_s, peak_gib, busy, kernels)
 
 
 def shown(row: Row) -> Iterable[str]:
@@ -160,9 +176,10 @@ def main() -> int:
         for batch in map(int, given.batches.split(",")):
             rows.append(measured(recipe, mode, batch, given))
             print("\n".join(shown(rows[-1])), flush=True)
-    if given.out is not None:
-        result = {"machine": machine(given.device), "rows": [asdict(row) for row in rows]}
-        atomic_write(given.out, (json.dumps(result, indent=1) + "\n").encode(), overwrite=True)
+            if given.out is not None:  # time may be up before the last row
+                result = {"machine": machine(given.device), "rows": [asdict(row) for row in rows]}
+                text = json.dumps(result, indent=1) + "\n"
+                atomic_write(given.out, text.encode(), overwrite=True)
     return 0
 
 

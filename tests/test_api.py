@@ -18,6 +18,7 @@ from corelic.entropy import container
 from corelic.errors import (
     BadWeightsError,
     CorelicError,
+    DeviceError,
     MemoryBudgetError,
     PictureError,
     QualityError,
@@ -188,6 +189,16 @@ def test_errors_call_a_file_by_its_path(png: bytes, tmp_path: Path) -> None:
     for function in (corelic.decode, corelic.decode_picture):
         with pytest.raises(PictureError, match=r"cut\.png: cannot be decoded"):
             function(cut)
+
+
+def test_a_device_that_is_none_or_is_not_here_is_a_sentence(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="choose from auto, cpu, cuda"):
+        corelic.encode(photo, device="tpu")
+    with pytest.raises(DeviceError, match="is not there"):
+        corelic.encode(photo, device="cuda")
 
 
 def test_a_folder_that_cannot_be_looked_into_does_not_hide_others(

@@ -29,6 +29,7 @@ class Plan:
     side_px   of the middle of each picture; None is the whole picture
     clean     other photographs, for defences that measure before they work
     sample    so many pictures are shown in the report
+    device    of learned codecs' networks
     """
 
     codecs: tuple[str, ...]
@@ -45,6 +46,7 @@ class Plan:
     side_px: int | None = None
     clean: tuple[Path, ...] = ()
     sample: int = 2
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,9 @@ def check(plan: Plan) -> dict[tuple[str, str], CorelicError]:
     objectives = [spelling.objective(text) for text in plan.objectives]
     constraints = [spelling.constraint(text) for text in plan.constraints]
     clean = shown_pictures(plan.clean)
-    victims = {codec: victim_of(opened(codec, "cpu"), plan.qualities[0]) for codec in plan.codecs}
+    victims = {
+        codec: victim_of(opened(codec, plan.device), plan.qualities[0]) for codec in plan.codecs
+    }
     for victim, attack in product(victims.values(), plan.attacks):
         spelling.attack(attack, victim, objective=objectives[0], constraint=constraints[0])
     unfit: dict[tuple[str, str], CorelicError] = {}
@@ -240,7 +242,7 @@ def assaults_of(plan: Plan, pictures: Sequence[PictureFile]) -> Iterator[Assault
             for codec in plan.codecs:
                 for knows in _attackers(defence):
                     yield Assault(
-                        subject=subject_of(codec, "cpu", picture.name, picture.digest),
+                        subject=subject_of(codec, plan.device, picture.name, picture.digest),
                         point=Point(
                             *(codec, quality, defence, knows),
                             *(attack, objective, constraint),
@@ -321,7 +323,7 @@ def _write(out: Path, outcome: Outcome, found: dict[Assault, Assaulted]) -> None
         atomic_write(out / "attacked" / name, b64decode(one.png), overwrite=True)
     content: dict[str, Any] = {
         "plan": asdict(outcome.plan) | {"clean": list(map(as_text, outcome.plan.clean))},
-        "machine": machine(),
+        "machine": machine(outcome.plan.device),
         "findings": [
             asdict(finding.point)
             | {"attacked": files[finding.point], "rows": list(map(to_json, finding.rows))}

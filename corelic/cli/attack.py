@@ -47,6 +47,7 @@ class AttackOptions:
     queries: int
     seed: int
     crop: int | None
+    device: str
 
 
 def attack(
@@ -116,6 +117,7 @@ def attack(
             help="The same one gives the same pictures, on as many cores.",
         ),
     ] = 0,
+    device: options.Device = "cpu",
     processes: options.Jobs = 1,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -159,6 +161,7 @@ def attack(
         queries=queries,
         seed=seed,
         crop=crop,
+        device=device,
     )
     check(given)  # one error if a part cannot be had, not one for each picture
     make_folder(output)
@@ -187,7 +190,7 @@ def check(given: AttackOptions) -> None:
     from corelic.codecs.peers import PEERS
     from corelic.errors import UnknownCodecError
 
-    victim = victim_of(open_image_codec(given.codec, "cpu"), given.quality)
+    victim = victim_of(open_image_codec(given.codec, given.device), given.quality)
     if given.defence is not None:
         victim = defend(victim, given.defence, shown_pictures(given.clean))
     if given.control not in PEERS:
@@ -230,7 +233,7 @@ def _attacked(job: Job, whole: Picture, given: AttackOptions) -> tuple[Row, ...]
     from corelic.codecs.peers import PEERS
 
     picture = as_rgb(whole if given.crop is None else whole.middle(given.crop, given.crop))
-    victim = victim_of(open_image_codec(given.codec, "cpu"), given.quality)
+    victim = victim_of(open_image_codec(given.codec, given.device), given.quality)
     if given.defence is not None:
         others = shown_pictures(given.clean)
         check_not_shown(as_rgb(whole), given.clean, others)

@@ -51,6 +51,7 @@ def robustness(
     seed: Annotated[
         int, Option(min=0, max=options.LAST_SEED, help="The same one gives the same figures.")
     ] = 0,
+    device: options.Device = "cpu",
     jobs: Annotated[int, Option("--jobs", "-j", min=1, help="Processes.")] = 1,
 ) -> None:
     """Attack codecs, plain and defended, on many pictures, and make a page of what comes of it.
@@ -84,6 +85,7 @@ def robustness(
         side_px=crop,
         clean=tuple(clean or ()),
         sample=sample,
+        device=device,
     )
     workers: Engine = Serial() if jobs == 1 else Processes(jobs)
     console = Console(stderr=True)

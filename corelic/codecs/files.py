@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import RLock
 
@@ -25,7 +25,7 @@ from corelic.codecs.base import CodecFacts, CodecSpec, ImageCodec
 from corelic.codecs.chunks import Extras, chunks_of, extras_of
 from corelic.codecs.context.base import ContextModel
 from corelic.codecs.float_twin import float_context
-from corelic.codecs.learned import Latents, pad
+from corelic.codecs.learned import Latents, LearnedImageCodec, pad
 from corelic.codecs.limits import MEMORY_BYTES, check_size
 from corelic.codecs.memory import Costs, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
@@ -94,6 +94,12 @@ def memory_for(width_px: int, height_px: int) -> Iterator[None]:
         raise
 
 
+@lru_cache(maxsize=4)  # modules are told apart by identity
+def _moved(codec: LearnedImageCodec, device: torch.device) -> LearnedImageCodec:
+    """A copy on the device; to make one takes as long as to encode a picture."""
+    return copy.deepcopy(codec).to(device)
+
+
 class FileCodec(ImageCodec):
     """A learned codec with its weights, on a device, as a maker and reader of files."""
 
@@ -109,7 +115,7 @@ class FileCodec(ImageCodec):
         self.weights, self.device, self.effort, self.fast = weights, device, effort, fast
         # Weights are cached and shared: moving them would pull them from under another codec.
         shared = device.type == "cpu"
-        self.codec = weights.codec if shared else copy.deepcopy(weights.codec).to(device)
+        self.codec = weights.codec if shared else _moved(weights.codec, device)
 
     @property
     def spec(self) -> CodecSpec:

@@ -229,7 +229,7 @@ class GridTable(nn.Module):
         values = self.function(arguments / steps) * 2.0**TABLE_VALUE_BITS
         if not bool((values.abs() < 2**15).all()):
             raise OverflowError("a table's values are held in 16 bits, below 2 in magnitude")
-        self.table = values.round() * 2.0**-TABLE_VALUE_BITS
+        self.table = (values.round() * 2.0**-TABLE_VALUE_BITS).to(self.table.device)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.table.numel() == 0:

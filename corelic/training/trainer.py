@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -35,10 +36,12 @@ from corelic.training.loss import Objective
 from corelic.training.recipe import Recipe, Stage, fit_to_minutes
 from corelic.training.setup import FILE as PLAN
 from corelic.training.setup import Setup
+from corelic.workers import usable_cores
 
 START_CROPS = 256  # for the statistics that a codec starts from
 START_CROP_PX = 256
 START_STEP = 2**32 - 1  # the number of their step: training never gets there
+CUTTERS = 8  # at most: a crop takes a few milliseconds of a core, a step on a GPU some
 LOG_EVERY_STEPS = 100
 MAX_SKIPPED_STEPS = 100  # one after the other
 # A step that took longer than both means that the process was paused, and counts as so much.
@@ -193,15 +196,19 @@ class Trainer:
 
     def step_s(self, stage: Stage) -> float:
         """Median seconds of a step of that stage."""
+        on_gpu = self.fabric.device.type == "cuda"
         times = []
         for number in range(TIMED_STEPS):
             start = time.perf_counter()
             x, quality = self.samples(START_STEP - 1 - number, stage)
+            cut = time.perf_counter()
             self.gradients(START_STEP - 1 - number, stage, x, quality)
             self.adam.zero_grad()
-            if self.fabric.device.type == "cuda":
+            if on_gpu:
                 torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
+            end = time.perf_counter()
+            # A GPU computes while crops are cut; a CPU does both.
+            times.append(max((cut - start) / self.cutters, end - cut) if on_gpu else end - start)
         return sorted(times[WARM_STEPS:])[(TIMED_STEPS - WARM_STEPS) // 2]
 
     def run(self, *, stop_after_s: float = math.inf) -> Iterator[Progress]:
@@ -215,11 +222,12 @@ class Trainer:
         saved_at_s, took_s = self.position.elapsed_s, 0.0
         began = time.perf_counter()
         sums, steps, start, self.waited_s = torch.zeros(3), 0, time.perf_counter(), 0.0
-        with ThreadPoolExecutor(1, "crops") as background:
-            ahead = background.submit(self.samples_of, self.position.step)
+        with ThreadPoolExecutor(self.cutters, "crops") as background:
+            coming = range(self.position.step, self.position.step + self.cutters)
+            ahead = deque(background.submit(self.samples_of, step) for step in coming)
             while self.position.step < self.recipe.steps:
                 before = time.perf_counter()
-                ahead, (x, quality) = self.next_samples(background, ahead)
+                x, quality = self.next_samples(background, ahead)
                 sums += self.step(x, quality)
                 steps += 1
                 took_s = min(time.perf_counter() - before, max(PAUSE_S, PAUSE_STEPS * took_s))
@@ -259,14 +267,20 @@ class Trainer:
         """What the first process found, in all of them."""
         return bool(self.fabric.broadcast(torch.tensor(mine)))
 
+    @property
+    def cutters(self) -> int:
+        """Threads that cut crops, a step each; one on a CPU, whose cores have other work."""
+        return min(CUTTERS, usable_cores()) if self.fabric.device.type == "cuda" else 1
+
     def next_samples(
-        self, background: ThreadPoolExecutor, ahead: Future[tuple[Tensor, Tensor]]
-    ) -> tuple[Future[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
-        """This step's crops, while the next step's are being cut: so the device seldom waits."""
+        self, background: ThreadPoolExecutor, ahead: deque[Future[tuple[Tensor, Tensor]]]
+    ) -> tuple[Tensor, Tensor]:
+        """This step's crops, while those of later steps are cut: so the device seldom waits."""
         start = time.perf_counter()
-        samples = ahead.result()
+        samples = ahead.popleft().result()
         self.waited_s += time.perf_counter() - start
-        return background.submit(self.samples_of, self.position.step + 1), samples
+        ahead.append(background.submit(self.samples_of, self.position.step + len(ahead) + 1))
+        return samples
 
     def samples_of(self, step: int) -> tuple[Tensor, Tensor]:
         return self.samples(step, self.recipe.stage_at(step))
@@ -282,9 +296,10 @@ class Trainer:
         parts = torch.arange(stage.batch) + torch.rand(stage.batch, generator=random)
         quality = parts * (QUALITY_MAX / stage.batch)
         crops = self.crops.batch_of_bytes(step, mine, stage.crop_px)
-        if self.fabric.device.type == "cuda":
-            crops = crops.pin_memory()  # else the device waits while they travel
-        return crops, quality[mine.start : mine.stop]
+        quality = quality[mine.start : mine.stop]
+        if self.fabric.device.type == "cuda":  # else the device waits while they travel
+            return crops.pin_memory(), quality.pin_memory()
+        return crops, quality
 
     def check_shares(self, stage: Stage) -> None:
         """TrainingError where the processes cannot have equal parts of a step."""
@@ -315,7 +330,8 @@ class Trainer:
             with sentences(self.recipe), ExitStack() as stack:
                 if self.fabric.world_size > 1 and number < len(parts) - 1:
                     stack.enter_context(self.fabric.no_backward_sync(self.objective))
-                figures: Tensor = self.objective(crops, qualities.to(device)) / len(parts)
+                qualities = qualities.to(device, non_blocking=True)
+                figures: Tensor = self.objective(crops, qualities) / len(parts)
                 self.fabric.backward(figures[0])
             total += figures.detach()
         return total.cpu()

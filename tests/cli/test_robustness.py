@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from corelic.attacks import grid
@@ -65,6 +66,16 @@ def test_every_combination_is_measured_on_files(corelic: Program) -> None:
                 codec = ("--codec", str(TINY_WEIGHTS), "-q", f"{one['quality']:g}")
                 assert corelic("encode", name, *codec, "-o", "x.clc", "--overwrite").exit_code == 0
                 assert Path("x.clc").stat().st_size == damage["attacked_bytes"]
+
+
+def test_attacks_run_where_they_are_told_to(
+    corelic: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for command in (("attack",), ("robustness",)):
+        ran = corelic(*command, "pictures/one.png", "-o", "there", "--device", "cuda")
+        assert ran.exit_code == 1 and "is not there; leave --device out" in ran.stderr
+    assert not Path("there").exists()
 
 
 def test_an_attacker_who_knows_of_chance_takes_its_mean(corelic: Program) -> None:

@@ -1,12 +1,14 @@
 """corelic train and corelic export, on a codec and a recipe that take seconds."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from corelic.codecs import registry
+from corelic.errors import PictureError
 from corelic.training import export, trainer
 from tests.cli.conftest import Program
 from tests.tiny import TINY, TINY_WEIGHTS
@@ -75,6 +77,23 @@ def test_a_run_from_recipe_to_picture(
     assert Path("y.png").read_bytes() == Path("x.png").read_bytes()
     with Image.open("x.png") as decoded, Image.open("photo.png") as original:
         assert decoded.size == original.size
+
+
+def test_a_run_is_where_and_as_long_as_asked(
+    corelic: Program, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def stop(self: trainer.Trainer, *, stop_after_s: float) -> None:
+        asked.append((self.folder, self.setup.source, stop_after_s))
+        raise PictureError("the run", "stops here")
+
+    monkeypatch.setattr(trainer.Trainer, "run", stop)
+    ran = corelic("train", recipe, "--data", "pictures", "--run", "there", "--stop-after", "1.5")
+    assert ran.exit_code == 1 and "stops here" in ran.stderr
+    assert asked == [(Path("there"), Path("pictures"), 90)]
+    corelic("train", recipe, "--data", "pictures")
+    assert asked[1] == (Path("runs/short"), Path("pictures"), math.inf)
 
 
 def test_a_finished_run_is_not_run_over(corelic: Program, recipe: str) -> None:

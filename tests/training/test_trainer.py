@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -383,6 +384,20 @@ def test_tensorboard_has_what_the_log_has(tiny_trainer: type[TinyTrainer], tmp_p
         assert scalar.value == pytest.approx(getattr(last, name), rel=1e-5)
 
 
+def test_how_many_threads_cut_crops_is_all_the_same(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for cutters in (1, 3):
+        monkeypatch.setattr(TinyTrainer, "cutters", cutters)
+        trainer = tiny_trainer(SHORT)
+        list(trainer.run())
+        assert trainer.position.step == SHORT.steps
+        found.append(weights_of(trainer))
+        shutil.rmtree(trainer.folder)
+    assert same(*found)
+
+
 def test_waiting_for_crops_is_measured(tiny_trainer: type[TinyTrainer]) -> None:
     trainer = tiny_trainer(SHORT)
 
@@ -391,10 +406,11 @@ def test_waiting_for_crops_is_measured(tiny_trainer: type[TinyTrainer]) -> None:
         return trainer.samples_of(0)
 
     with ThreadPoolExecutor(1) as background:
-        ahead, _ = trainer.next_samples(background, background.submit(slow))
+        ahead = deque([background.submit(slow)])
+        trainer.next_samples(background, ahead)
         assert trainer.waited_s > 0.1  # the clock of some systems is coarse
         waited_s = trainer.waited_s
-        ahead.result()
+        ahead[0].result()
         trainer.next_samples(background, ahead)
     assert trainer.waited_s - waited_s < 0.1
     (last,) = trainer.run()
