@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -233,7 +233,7 @@ def _hashed(path: Path, modified_ns: int, size_bytes: int) -> bytes:
         return _fingerprint(file)
 
 
-def _fingerprint(file: BinaryIO) -> bytes:
+def _fingerprint(file: BufferedReader | BytesIO) -> bytes:
     """Piece by piece: in a folder of models, what is no model of ours may be large."""
     return hashlib.file_digest(file, "sha256").digest()[:4]
 

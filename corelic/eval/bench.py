@@ -260,8 +260,8 @@ class _Bench:
         self, codecs: Sequence[str], sample: Sequence[PictureFile]
     ) -> tuple[list[Cost], list[Failure]]:
         """Alone on this machine, whatever the engine: a time beside other work is none."""
-        facts = {**machine(self.plan.device), "cores": usable_cores(), "host": platform.node()}
-        told = json.dumps(facts, sort_keys=True)
+        where = {**machine(self.plan.device), "cores": usable_cores(), "host": platform.node()}
+        told = json.dumps(where, sort_keys=True)
         here = hashlib.sha256(told.encode()).hexdigest()[:16]
         clocks: dict[Clock, str] = {}
         for picture in sample:

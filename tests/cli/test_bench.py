@@ -78,7 +78,7 @@ def test_options_are_what_is_planned(
         sample=5,
         rounds=7,
     )
-    assert asked == [(plan, [photos], Path("there"), Serial())]
+    assert asked[0][:3] == (plan, [photos], Path("there")) and isinstance(asked[0][3], Serial)
     corelic("bench", str(photos), "--codecs", "jpeg,webp", "--jobs", "3")
     default = results.Plan(codecs=("jpeg", "webp"), anchor="webp", sample=2, rounds=3)
     assert asked[1] == (default, [photos], Path("bench"), Processes(3))

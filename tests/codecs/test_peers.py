@@ -96,6 +96,10 @@ def test_any_picture_comes_back_in_its_size_or_is_refused(
         with pytest.raises(PeerError, match=f"{name}.*even sides"):
             codec.encode(Picture(ramp), 60)
         return
+    if name == "x265" and ramp.size < 100:
+        with pytest.raises(PeerError, match="x265: it refuses the picture"):
+            codec.encode(Picture(ramp), 60)
+        return
     decoded = codec.decode(codec.encode(Picture(ramp), 60)).pixels
     assert decoded.shape[:2] == (height, width)
     if ramp.size > 100:  # and it is that picture
