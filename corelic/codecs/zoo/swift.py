@@ -39,3 +39,5 @@ DEEPER = replace(TRANSFORM, analysis_blocks=(4, 2))
 FIFTH = register(replace(FIRST, generation=5, transform=DEEPER))
 SIXTH = register(replace(FIFTH, generation=6))
 SEVENTH = register(replace(FIFTH, generation=7))
+# And one more at either scale.
+EIGHTH = register(replace(FIFTH, generation=8, transform=replace(DEEPER, analysis_blocks=(5, 3))))
