@@ -144,8 +144,8 @@ CHANGES = {
     ),
     "synthesis-2-6": Change("2 + 6 blocks of synthesis", transform(synthesis_blocks=(2, 6))),
     "synthesis-4-4": Change("4 + 4 blocks of synthesis", transform(synthesis_blocks=(4, 4))),
-    "analysis-5-3": Change(
-        "5 + 3 blocks of analysis, not 4 + 2", transform(analysis_blocks=(5, 3))
+    "analysis-4-2": Change(
+        "4 + 2 blocks of analysis, not 5 + 3", transform(analysis_blocks=(4, 2))
     ),
     "latents-192": Change("192 latent channels instead of 320", latents(192)),
     "latents-384": Change("384 latent channels", latents(384)),

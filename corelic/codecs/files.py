@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
 
@@ -18,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import corelic
 from corelic.codecs import plugins
 from corelic.codecs.annealing import ITERATIONS, Annealer, Unrounded, split_effort
 from corelic.codecs.base import CodecFacts, CodecSpec, ImageCodec
@@ -386,7 +386,7 @@ def versions_of(spec: CodecSpec) -> str:
     """Of corelic, and of the packages that other parts of the codec are from."""
     modules = {type(part).__module__.partition(".")[0] for part in (spec.transform, spec.context)}
     others = plugins.versions(modules - {"corelic"})
-    return ", ".join([f"corelic {corelic.__version__}", *others])
+    return ", ".join([f"corelic {version('corelic')}", *others])
 
 
 def quality_step_of(quality: float) -> int:
