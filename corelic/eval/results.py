@@ -47,7 +47,6 @@ METRICS: tuple[Metric, ...] = ("psnr", "ms-ssim")
 
 Rows = dict[str, dict[str, dict[float, Measured]]]  # by codec, picture, quality
 
-
 SLUG_LETTERS = 80  # of a name that may be a whole path; disks take some 250
 
 

@@ -129,6 +129,13 @@ def test_times_and_memory_are_measured_on_the_sample(finished: Path) -> None:
     assert near.rate_bpp == pytest.approx(0.5, rel=0.1) and near.webp
 
 
+def test_long_names_have_files_that_disks_take() -> None:
+    """Exports of one's own are called by their whole path."""
+    names = [f"swift-0 (/{'deep/' * 60}{run}/swift.safetensors)" for run in ("one", "two")]
+    files = results.curve_files(names)
+    assert len(set(files.values())) == 2 and max(map(len, files.values())) < 120
+
+
 def test_curves_of_one_slug_have_files_of_their_own(finished: Path, tmp_path: Path) -> None:
     whole = results.read(finished)
     names = "runs/new_1", "runs/new-1", "jpeg"
