@@ -188,7 +188,7 @@ class _Window:
             temperature = HOT * (COLD / HOT) ** (iteration / iterations)
             optimiser.zero_grad()
             # Less precise than the noise in them; what comes of it is judged in float32.
-            with lower_precision(found.y.device, fast=True):
+            with lower_precision(found.y.device):
                 cost = self._cost(found, gumbel(temperature, noise))
             torch.autograd.backward(cost)
             optimiser.step()

@@ -27,14 +27,15 @@ from corelic.codecs.context.base import ContextModel
 from corelic.codecs.float_twin import float_context
 from corelic.codecs.learned import Latents, LearnedImageCodec, pad
 from corelic.codecs.limits import MEMORY_BYTES, check_size
-from corelic.codecs.memory import Costs, Work
+from corelic.codecs.memory import Costs, Network, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
-from corelic.codecs.rate import QUALITY_STEPS, check_quality
+from corelic.codecs.rate import QUALITY_STEPS, check_quality, lambda_of
 from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
+from corelic.codecs.wiener import MARGIN_PX, Fit, WienerFilter, filter_of
 from corelic.entropy import container
 from corelic.entropy.coder import Decoder
-from corelic.entropy.container import MAX_PIXELS, Chunk, Colour, Container, Header
+from corelic.entropy.container import MAX_PIXELS, Chunk, ChunkType, Colour, Container, Header
 from corelic.errors import (
     CodecOptionError,
     DeviceError,
@@ -49,8 +50,10 @@ from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
 SUFFIX = ".clc"
+ENCODER = "fitted filters"  # what it does that an earlier one of the same version did not
 SWEEP = tuple(10.0 * step for step in range(11))  # of benchmarks
 DEVICES = ("auto", "cpu", "cuda")
+CODING: tuple[Network, ...] = ("analysis", "hyper_analysis", "hyper_synthesis", "context")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,9 +111,9 @@ class FileCodec(ImageCodec):
     ) -> None:
         """effort: how long the encoder looks for better latents; see `codecs.annealing`.
 
-        fast: analysis and synthesis in bfloat16, where `codecs.precision` knows it to be quicker;
-        what a file decodes to differs by 1 of 255 from what float32 gives, hardly ever by
-        more.
+        fast: files without a fitted filter, and synthesis in bfloat16, where `codecs.precision`
+        knows it to be quicker; what a file decodes to differs by 1 of 255 from what float32 gives,
+        hardly ever by more.
         """
         self.weights, self.device, self.effort, self.fast = weights, device, effort, fast
         # Weights are cached and shared: moving them would pull them from under another codec.
@@ -130,7 +133,7 @@ class FileCodec(ImageCodec):
             suffix=SUFFIX,
             colour="RGB",
             scale=f"log-linear in λ, {spec.lambda_min:g} … {spec.lambda_max:g}",
-            version=f"weights {self.weights.fingerprint.hex()}, {versions_of(spec)}",
+            version=f"weights {self.weights.fingerprint.hex()}, {ENCODER}, {versions_of(spec)}",
             qualities=SWEEP,
             in_process=True,
         )
@@ -159,14 +162,31 @@ class FileCodec(ImageCodec):
             passes = self.passes(*size, "encode", memory_bytes, progress)
             picture = smooth_hidden(picture)  # once there is room for the rest
             more = self.iterations(windows)
-            passes.expects("analysis", "hyper_analysis", "hyper_synthesis", "context", more=more)
+            last: tuple[Network, ...] = () if self.fast else ("synthesis",)
+            passes.expects(*CODING, *last, more=more)
             at_step = self.quality_tensor(step / QUALITY_STEPS)
             y = passes.latents_of(partial(self.window, picture), at_step)
             y = passes.gain(y, at_step, into=y)
             z = self.settled(passes, picture, y, at_step, windows)
             quantised = passes.quantise(y, passes.start(z, at_step))
             crc32, words = quantised.latents.crc32, passes.words_of(quantised)
-            return self.file_of(picture, chunks_of(picture), step, crc32, words)
+            chunks = chunks_of(picture)
+            if not self.fast:
+                chunks += self.filter_chunk(passes, picture, quantised.latents.y_hat, at_step)
+            return self.file_of(picture, chunks, step, crc32, words)
+
+    def filter_chunk(
+        self, passes: Passes, picture: Picture, y_hat: Tensor, quality: Tensor
+    ) -> tuple[Chunk, ...]:
+        """The filter of what ŷ decodes to, where one is worth its bits."""
+        fit = Fit()
+        for area, x_hat in passes.pictures_of(y_hat, quality, MARGIN_PX):
+            x = self.to_tensor(Picture(picture.pixels[area]))[0]
+            height, width = (side + 2 * MARGIN_PX for side in x.shape[1:])
+            fit.add(x, x_hat[:, :height, :width])
+        lambda_ = float(lambda_of(self.spec, quality))
+        found = fit.best(lambda_, grey=colour_of(picture) is Colour.GREY)
+        return () if found is None else (Chunk(ChunkType.FILTER, found.payload()),)
 
     @cached_property
     def annealer(self) -> Annealer:
@@ -244,22 +264,28 @@ class FileCodec(ImageCodec):
             raise HeaderError("codec", name, f"{spec.full_name}, whose weights it names")
         with memory_for(*size), exact_arithmetic():
             passes = self.passes(*size, "decode", memory_bytes, progress)
-            extras = extras_of(content)
+            extras, wiener = extras_of(content), filter_in(content)
             passes.expects("hyper_synthesis", "context", "synthesis")
             quality = self.quality_tensor(header.quality)
             latents = passes.parse(Decoder(content.words), quality)
             if latents.crc32 != content.symbols_crc32:
                 raise SymbolMismatchError(content.symbols_crc32, latents.crc32)
-            return self.picture_of(passes, latents.y_hat, quality, header, extras)
+            return self.picture_of(passes, latents.y_hat, quality, header, extras, wiener)
 
     def picture_of(
-        self, passes: Passes, y_hat: Tensor, quality: Tensor, header: Header, extras: Extras
+        self,
+        passes: Passes,
+        y_hat: Tensor,
+        quality: Tensor,
+        header: Header,
+        extras: Extras,
+        wiener: WienerFilter | None,
     ) -> Picture:
         """PayloadError where ŷ makes no finite pixels."""
         size = header.height_px, header.width_px
         pixels = None
         for area, part in self.parts_of(
-            passes, y_hat, quality, header.colour, size, extras.bit_depth
+            passes, y_hat, quality, header.colour, size, extras.bit_depth, wiener
         ):
             if pixels is None:
                 pixels = np.empty((*size, *part.shape[2:]), part.dtype)
@@ -275,12 +301,16 @@ class FileCodec(ImageCodec):
         colour: Colour,
         size: tuple[int, int],
         bit_depth: int = 8,
+        wiener: WienerFilter | None = None,
     ) -> Iterator[tuple[Area, Samples]]:
         """A picture of height and width `size`, tile by tile: where, and its pixels."""
-        for (rows, columns), x_hat in passes.pictures_of(y_hat, quality):
+        margin_px = 0 if wiener is None else MARGIN_PX
+        for (rows, columns), x_hat in passes.pictures_of(y_hat, quality, margin_px):
             # A sum is not finite if one of its terms is not, and takes a tenth of the time.
             if not bool(x_hat.sum().isfinite()):
                 raise PayloadError("its latents are beyond what any picture gives")
+            if wiener is not None:
+                x_hat = wiener.applied(x_hat)
             height, width = size[0] - rows.start, size[1] - columns.start
             yield (rows, columns), to_pixels(x_hat[:, :height, :width], colour, bit_depth)
 
@@ -298,9 +328,14 @@ class FileCodec(ImageCodec):
         """The networks, planned for a picture of this size; MemoryBudgetError if that cannot be."""
         plan = Costs(self.codec).plan(self.grid(width_px, height_px), work, memory_bytes)
         tables = Tables(self.weights.latent_tables, self.weights.hyper_tables)
-        drafts = work == "search"
+        measured = work != "decode"  # what is decoded, and then dropped
         return Passes(
-            self.codec, tables, plan, self.device, progress, fast=self.fast, drafts=drafts
+            self.codec,
+            tables,
+            plan,
+            self.device,
+            progress,
+            low_precision=self.fast or measured,
         )
 
     def grid(self, width_px: int, height_px: int) -> Grid:
@@ -393,6 +428,13 @@ def quality_step_of(quality: float) -> int:
     """What a file holds: sixteenths; QualityError outside 0 … 100."""
     check_quality(quality)
     return round(quality * QUALITY_STEPS)
+
+
+def filter_in(content: Container) -> WienerFilter | None:
+    """ChunkError for a chunk that holds none."""
+    payload = content.payload(ChunkType.FILTER)
+    grey = content.header.colour is Colour.GREY
+    return None if payload is None else filter_of(payload, grey=grey)
 
 
 def colour_of(picture: Picture) -> Colour:

@@ -16,6 +16,7 @@ import torch
 from corelic.codecs.hyperprior import HyperAnalysis, HyperSynthesis
 from corelic.codecs.learned import HYPER_STRIDE, LearnedImageCodec
 from corelic.codecs.tiling import Grid, Tile
+from corelic.codecs.wiener import MARGIN_PX
 from corelic.errors import MemoryBudgetError
 
 Work = Literal["encode", "decode", "search"]  # search: encode at one quality after another
@@ -94,6 +95,7 @@ class Costs:
             values = (spec.transform.working_floats + 3) * pixels
             return stage(halo_px, spec.pad_multiple_px, values, FLOAT_BYTES)
 
+        halo_px = spec.transform.synthesis_halo_px
         # Beside what the context allocates: its inputs, and where a few steps' elements are.
         context_values = context.working_values + m + features + m * INDEX_BYTES / EXACT_BYTES
         self.stages: dict[Network, Stage] = {
@@ -108,7 +110,8 @@ class Costs:
                 EXACT_BYTES,
             ),
             "context": stage(context.reach, side, context_values * latents, EXACT_BYTES),
-            "synthesis": around(spec.transform.synthesis_halo_px),
+            # At least the margin of a filter.
+            "synthesis": around(None if halo_px is None else max(halo_px, MARGIN_PX)),
         }
         # Held whole are ŷ in float32, table indexes in 8 bits, hyper features in 16; while a step
         # is coded, its table indexes, their order and its symbols.

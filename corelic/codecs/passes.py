@@ -8,10 +8,12 @@ the encoder, its predicted mean in the decoder. No context model looks at them b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -71,8 +73,7 @@ class Start:
 class Passes:
     """One picture's way through a codec, with a plan for its size.
 
-    fast    whether analysis and synthesis may take bfloat16
-    drafts  whether what is decoded is measured and dropped: then synthesis may, too
+    low_precision  whether synthesis may take bfloat16; analysis always may
     """
 
     def __init__(
@@ -83,11 +84,10 @@ class Passes:
         device: torch.device,
         progress: Progress,
         *,
-        fast: bool,
-        drafts: bool = False,
+        low_precision: bool,
     ) -> None:
         self.codec, self.tables, self.plan, self.device = codec, tables, plan, device
-        self.progress, self.fast, self.drafts = progress, fast, drafts
+        self.progress, self.low_precision = progress, low_precision
         spec = codec.spec
         self.cell_px = spec.pad_multiple_px
         self.cell_latents = self.cell_px // spec.transform.stride_px
@@ -107,7 +107,7 @@ class Passes:
         """(1, M, h, w) float32, before any gain. `read` gives a window of the padded picture."""
         y = self._whole(self.codec.spec.transform.latent_channels, self.cell_latents, torch.float32)
         for tile in self._tiles("analysis"):
-            with lower_precision(self.device, self.fast):
+            with lower_precision(self.device):
                 found = self.codec.analysis(read(tile.window(self.cell_px)), quality)
             y[at(tile.inner(self.cell_latents))] = found[at(tile.crop(self.cell_latents))]
         if len(self.plan.tiles["analysis"]) > 1:
@@ -224,13 +224,20 @@ class Passes:
         stream.finish()
         return Latents(z_hat, y_hat)
 
-    def pictures_of(self, y_hat: Tensor, quality: Tensor) -> Iterator[tuple[Area, Tensor]]:
-        """Areas of the padded picture, and their pixels (3, height, width), not clamped."""
+    def pictures_of(
+        self, y_hat: Tensor, quality: Tensor, margin_px: int = 0
+    ) -> Iterator[tuple[Area, Tensor]]:
+        """Areas of the padded picture, and their pixels (3, height, width), not clamped.
+
+        margin_px  that pixels have around their area, less than a cell; the edge repeated where the
+                   picture ends. Theirs are a tile's that sees so much less beyond them.
+        """
         for tile in self._tiles("synthesis"):
             window = y_hat[at(tile.window(self.cell_latents))]
-            with lower_precision(self.device, self.fast or self.drafts):
-                x_hat = self.codec.pixels_of(window, quality)
-            yield tile.inner(self.cell_px), x_hat[at(tile.crop(self.cell_px))][0].float()
+            with lower_precision(self.device) if self.low_precision else nullcontext():
+                x_hat = self.codec.pixels_of(window, quality).float()
+            crop = tile.crop(self.cell_px)
+            yield tile.inner(self.cell_px), with_margin(x_hat[0], crop, margin_px)
 
     def hyper_latents(self, y: Tensor) -> Tensor:
         """(1, C, h/4, w/4) float32, before rounding; y (1, M, h, w) with its gain."""
@@ -322,6 +329,20 @@ class Passes:
         grid = self.plan.grid
         shape = (1, channels, grid.rows * scale, grid.columns * scale)
         return torch.zeros(shape, dtype=dtype, device=self.device)
+
+
+def with_margin(x: Tensor, area: Area, margin_px: int) -> Tensor:
+    """(C, H, W) -> (C, h + 2 · margin, w + 2 · margin) around an area, edges of `x` repeated."""
+    around, beyond = [], []
+    for part, length in zip(area, x.shape[1:], strict=True):
+        first, stop = max(part.start - margin_px, 0), min(part.stop + margin_px, length)
+        around.append(slice(first, stop))
+        beyond.append((margin_px - (part.start - first), margin_px - (stop - part.stop)))
+    rows, columns = beyond
+    found = x[:, around[0], around[1]]
+    if not any((*rows, *columns)):
+        return found
+    return F.pad(found.unsqueeze(0), (*columns, *rows), mode="replicate")[0]
 
 
 def at(area: Area) -> tuple[slice, slice, slice, slice]:

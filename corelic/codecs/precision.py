@@ -18,8 +18,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
-def lower_precision(device: torch.device, fast: bool) -> AbstractContextManager[object]:
-    """In it, networks run in bfloat16 where `fast` asks for it and the device is quicker so."""
-    if fast and has_fast_bfloat16(device):
+def lower_precision(device: torch.device) -> AbstractContextManager[object]:
+    """In it, networks run in bfloat16 where the device is quicker so."""
+    if has_fast_bfloat16(device):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()

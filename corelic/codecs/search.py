@@ -31,6 +31,7 @@ from corelic.codecs.files import FileCodec, colour_of
 from corelic.codecs.passes import Passes, Progress, Quantised, Start
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
 from corelic.codecs.tiling import Area
+from corelic.entropy.container import Chunk
 from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
@@ -137,6 +138,13 @@ class Search:
             samples += difference.size
         # Of a perfect one, too, a logarithm is taken.
         return max(total, 0.5) / (max(samples, 1) * units_of(picture.pixels) ** 2)
+
+    def filter_chunk(self, y_hat: Tensor, step: int) -> tuple[Chunk, ...]:
+        """As a plain encode has it; none where it has none."""
+        if self.codec.fast:
+            return ()
+        self.passes.expects("synthesis")
+        return self.codec.filter_chunk(self.passes, self.picture, y_hat, self._quality(step))
 
     def quantisation_error(self, y_hat: Tensor, step: int) -> float:
         """What `error` would be if the transform were orthonormal and lost nothing itself."""

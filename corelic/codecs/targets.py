@@ -164,6 +164,7 @@ def encode_to_size(
             if search.analyses > analyses:  # what others gave bounds this one's no more
                 low, high = 0, LAST_STEP
             crc32, words = quantised.latents.crc32, search.passes.words_of(quantised)
+            y_hat = quantised.latents.y_hat
             del quantised  # before the next one is made
             data = codec.file_of(picture, chunks, step, crc32, words)
             smallest = min(smallest, len(data))
@@ -176,7 +177,12 @@ def encode_to_size(
                     fits = step, data
                 low = step + 1
                 if len(words) >= ENOUGH * room_bytes:
+                    found = chunks + search.filter_chunk(y_hat, step)
+                    filtered = codec.file_of(picture, found, step, crc32, words)
+                    if len(filtered) <= target_bytes:
+                        fits = step, filtered
                     break
+            del y_hat
             if low > high:
                 break
             step = min(max(math.floor(towards(wanted, points, slope)), low), high)

@@ -68,10 +68,11 @@ class ChunkType(IntEnum):
     EXIF = 6
     XMP = 8
     DEPTH = 10
+    FILTER = 12
 
 
 def label(type: int) -> str:
-    """What a chunk is called: "latents", "alpha", …, or "optional 12" where it is unknown."""
+    """What a chunk is called: "latents", "alpha", …, or "optional 14" where it is unknown."""
     known = type in tuple(ChunkType)
     return ChunkType(type).name.lower() if known else f"optional {type}"
 

@@ -80,8 +80,8 @@ def test_metadata_is_kept_unless_stripped(corelic: Program, photo: Image.Image) 
     corelic("encode", "rich.jpg")
     corelic("encode", "rich.jpg", "--strip", "-o", "bare.clc")
     kept, bare = (api.info(Path(name).read_bytes()) for name in ("rich.clc", "bare.clc"))
-    assert [chunk.name for chunk in kept.chunks] == ["latents", "icc", "exif"]
-    assert [chunk.name for chunk in bare.chunks] == ["latents"]
+    assert [chunk.name for chunk in kept.chunks] == ["latents", "icc", "exif", "filter"]
+    assert [chunk.name for chunk in bare.chunks] == ["latents", "filter"]
     corelic("decode", "rich.clc", "-o", "decoded.jpg")
     with Image.open("decoded.jpg") as image, Image.open("rich.jpg") as source:
         assert image.info["icc_profile"] == b"a profile"

@@ -86,7 +86,8 @@ def test_a_psnr_is_of_what_can_be_seen() -> None:
 
 def test_what_no_file_reaches_is_said(codec: FileCodec) -> None:
     picture = PICTURES["portrait"]
-    smallest = len(codec.encode(picture, 0))
+    unfiltered = FileCodec(codec.weights, codec.device, fast=True)
+    smallest = len(unfiltered.encode(picture, 0))
     with pytest.raises(TargetError, match=f"{smallest:,}"):
         encode_to_size(codec, picture, smallest - 1)
     assert len(encode_to_size(codec, picture, smallest).data) == smallest

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import nn
 
-from corelic.codecs import spec_json, store
+from corelic.codecs import precision, spec_json, store
 from corelic.codecs.base import CodecSpec, ContextSpec
 from corelic.codecs.context.base import ContextModel
 from corelic.codecs.files import FileCodec
@@ -76,6 +76,17 @@ def weights(spec: CodecSpec) -> Weights:
 
 def file_codec(spec: CodecSpec) -> FileCodec:
     return FileCodec(weights(spec), torch.device("cpu"))
+
+
+def unfiltered(spec: CodecSpec) -> FileCodec:
+    """Whose files are without a fitted filter."""
+    return FileCodec(weights(spec), torch.device("cpu"), fast=True)
+
+
+@pytest.fixture
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device that is not quicker in bfloat16."""
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda device: False)
 
 
 @cache

@@ -409,4 +409,4 @@ def test_the_format_page_lists_the_chunk_types() -> None:
 
 def test_chunks_are_named() -> None:
     assert EXAMPLE.sizes == ((1, 12), (4, 3))
-    assert [container.label(type) for type in (1, 2, 12)] == ["latents", "alpha", "optional 12"]
+    assert [container.label(type) for type in (1, 2, 14)] == ["latents", "alpha", "optional 14"]

@@ -176,3 +176,63 @@ def plane(payload: bytes, height: int, width: int, bit_depth: int) -> list[list[
     if form == 1:
         return [[(row[x // 8] >> (7 - x % 8) & 1) * full for x in range(width)] for row in rows]
     return [[value * (full // (2**form - 1)) for value in row] for row in rows]
+
+
+# Filter: terms of a plane are 1, the three planes, and four second differences of each.
+DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+
+def filter_weights(payload, planes):
+    """16 weights for each of three planes, from the payload of chunk 12."""
+    form, precision, k = payload[0] % 4, payload[0] // 4 % 8, payload[0] // 32
+    assert form <= 2, "form"
+    bits = "".join(f"{byte:08b}" for byte in payload[1:])
+    at = 0
+
+    def number():
+        nonlocal at
+        ones = bits.index("0", at) - at
+        at += ones + 1
+        low = bits[at : at + k]
+        assert len(low) == k, "ends within a number"
+        at += k
+        folded = ones * 2**k + int(low or "0", 2)
+        return folded // 2 if folded % 2 == 0 else -(folded + 1) // 2
+
+    weights = [[0.0] * 16 for _ in range(3)]
+    for plane in range(planes):
+        for term in range(16):
+            own = 4 + 4 * plane <= term < 8 + 4 * plane
+            if term < 4 or form == 2 or (form == 1 and own):
+                exponent = -10 if term == 0 else -7 if term < 4 else -5
+                weights[plane][term] = number() * 2.0 ** (exponent - precision)
+    assert len(bits) - at < 8 and "1" not in bits[at:], "goes on"
+    return weights
+
+
+def filtered(x, weights):
+    """Red, green and blue, lists of rows of numbers -> the same, filtered and not clamped."""
+    height, width = len(x[0]), len(x[0][0])
+    root = [3**0.5, 6**0.5, 2**0.5]
+    basis = [[1 / root[0]] * 3, [-1 / root[1], -1 / root[1], 2 / root[1]]]
+    basis.append([1 / root[2], -1 / root[2], 0.0])
+    clamped = [[[min(max(float(v), 0.0), 1.0) for v in row] for row in plane] for plane in x]
+
+    def opponent(c, row, column):
+        row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+        return sum(basis[c][a] * (clamped[a][row][column] - 0.5) for a in range(3))
+
+    found = [[[0.0] * width for _ in range(height)] for _ in range(3)]
+    for row in range(height):
+        for column in range(width):
+            terms = [1.0] + [opponent(c, row, column) for c in range(3)]
+            for c in range(3):
+                for down, right in DIRECTIONS:
+                    pair = opponent(c, row + down, column + right)
+                    pair += opponent(c, row - down, column - right)
+                    terms.append(pair - 2 * terms[1 + c])
+            change = [sum(float(w) * t for w, t in zip(own, terms, strict=True)) for own in weights]
+            for a in range(3):
+                added = sum(basis[c][a] * change[c] for c in range(3))
+                found[a][row][column] = clamped[a][row][column] + added
+    return found

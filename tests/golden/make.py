@@ -58,6 +58,11 @@ TINY_STREAMS = {
     "grey-alpha-metadata-64x48": (rich(picture(64, 48, "grey"), 8), 30),
     "grey-16bit-64x48": (Picture(rich(picture(64, 48, "grey"), 16).pixels), 30),
 }
+# Quality 80 of a picture this large is worth a filter.
+TINY_STREAMS |= {
+    "rgb-filter-190x150": (picture(190, 150, "rgb"), 80),
+    "grey-filter-190x150": (picture(190, 150, "grey"), 80),
+}
 PUBLISHED_STREAMS = {"rgb-129x100": (picture(129, 100, "rgb"), 50)}
 
 

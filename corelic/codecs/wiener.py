@@ -1,0 +1,237 @@
+"""A filter fitted to one picture: what its encoder alone knows of the decoder's error.
+
+    x̂ ─ clamp ─┬──────────────────────────────────────► + ─► picture
+               └─► 3×3 filter, its numbers in the file ─┘
+
+Least squares between a picture and what its file decodes to, as Wiener filters of AV1 and the
+adaptive loop filter of VVC are found (Karczewicz et al., "VVC In-Loop Filters", IEEE TCSVT 31(10),
+2021, section IV). Ours differs: each plane of an orthonormal YCbCr is corrected from all three, the
+number of terms and their precision are chosen by rate and distortion, and numbers are rounded one
+after the other, each making up for those before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corelic.entropy.container import ChunkType, label
+from corelic.errors import ChunkError
+
+MARGIN_PX = 1  # that a filtered pixel sees each way
+LEVEL = 0.5  # subtracted from x in [0, 1]
+PLANES = 3
+# What a plane is corrected by: a constant, the three planes, and of each the second differences
+# along two axes and two diagonals.
+DIFFERENCES = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
+TERMS = 1 + PLANES + PLANES * len(DIFFERENCES)
+# A number's unit is this power of two, less one for each step of precision.
+UNIT_EXPONENT = np.array([-10] + PLANES * [-7] + PLANES * len(DIFFERENCES) * [-5])
+FORMS = 3
+MOST_PRECISION = 7
+TRIED = range(6)  # precisions
+MOST_RICE = 7
+LARGEST = 2**12  # of a number, either way
+CHUNK_BITS = 8 * 6  # type, length, CRC-32
+ROW_STEP = 2  # every second row tells as much as all
+RIDGE = 1e-6  # added to the variance of each term: where a picture is flat, several are one
+# No payload has more: each number as long as it gets.
+MOST_BYTES = 1 + -(-PLANES * TERMS * (2 * LARGEST + 2) // 8)
+
+
+def _opponents() -> NDArray[np.float64]:
+    """(3, 3) orthonormal: rows Y, Cb, Cr; columns red, green, blue."""
+    rows = np.array([[1.0, 1.0, 1.0], [-1.0, -1.0, 2.0], [1.0, -1.0, 0.0]])
+    found: NDArray[np.float64] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return found
+
+
+OPPONENTS = _opponents()
+
+
+def terms_of(form: int, plane: int) -> list[int]:
+    """Which of the terms a plane is corrected by: 0 without differences, 1 its own, 2 all."""
+    first = 1 + PLANES
+    own = first + plane * len(DIFFERENCES)
+    stops = {0: (own, own), 1: (own, own + len(DIFFERENCES)), 2: (first, TERMS)}
+    return [*range(first), *range(*stops[form])]
+
+
+@dataclass(frozen=True, slots=True)
+class WienerFilter:
+    """What a file says of its picture's filter.
+
+    form       how many terms there are; see `terms_of`
+    precision  of all numbers, in bits beyond the least
+    numbers    plane after plane, in the order of terms: of Y, then Cb and Cr, or of Y alone
+    """
+
+    form: int
+    precision: int
+    numbers: tuple[int, ...]
+
+    def weights(self) -> NDArray[np.float64]:
+        """(3, TERMS): corrected plane, term."""
+        found = np.zeros((PLANES, TERMS))
+        numbers = iter(self.numbers)
+        for plane in range(self._planes):
+            for term in terms_of(self.form, plane):
+                found[plane, term] = next(numbers) * 2.0 ** (UNIT_EXPONENT[term] - self.precision)
+        return found
+
+    @property
+    def _planes(self) -> int:
+        return len(self.numbers) // len(terms_of(self.form, 0))
+
+    def convolution(self) -> tuple[Tensor, Tensor]:
+        """Weight (3, 3, 3, 3) and bias (3,), float32: from RGB in [0, 1] to filtered RGB."""
+        weights = self.weights()
+        kernel = np.zeros((PLANES, PLANES, 3, 3))
+        kernel[:, :, 1, 1] = weights[:, 1 : 1 + PLANES]
+        differences = weights[:, 1 + PLANES :].reshape(PLANES, PLANES, len(DIFFERENCES))
+        for number, (row, column) in enumerate(DIFFERENCES):
+            for sign in (1, -1):
+                kernel[:, :, 1 + sign * row, 1 + sign * column] += differences[:, :, number]
+            kernel[:, :, 1, 1] -= 2 * differences[:, :, number]
+        kernel = np.einsum("ap,abij,bq->pqij", OPPONENTS, kernel, OPPONENTS)
+        bias = OPPONENTS.T @ weights[:, 0] - LEVEL * kernel.sum((1, 2, 3))
+        kernel[:, :, 1, 1] += np.eye(PLANES)
+        return torch.from_numpy(kernel).float(), torch.from_numpy(bias).float()
+
+    def applied(self, x_hat: Tensor) -> Tensor:
+        """Decoded pixels (3, h + 2, w + 2) with a margin, -> (3, h, w), not clamped."""
+        weight, bias = (part.to(x_hat.device) for part in self.convolution())
+        return F.conv2d(x_hat.clamp(0, 1).unsqueeze(0), weight, bias)[0]
+
+    def payload(self) -> bytes:
+        """As `filter_of` reads it."""
+        folded = [2 * n if n >= 0 else -2 * n - 1 for n in self.numbers]
+        rice = min(range(MOST_RICE + 1), key=lambda k: sum((n >> k) + 1 + k for n in folded))
+        bits: list[int] = []
+        for n in folded:
+            bits += (n >> rice) * [1] + [0]
+            bits += [n >> place & 1 for place in reversed(range(rice))]
+        first = self.form + 4 * self.precision + 32 * rice
+        return bytes([first]) + np.packbits(np.array(bits, np.uint8)).tobytes()
+
+
+def filter_of(payload: bytes, *, grey: bool) -> WienerFilter:
+    """ChunkError for what no filter of a picture of such colour is written as."""
+    if not payload or len(payload) > MOST_BYTES:
+        raise _refused(f"it has {len(payload):,} bytes, not 1 to {MOST_BYTES:,}")
+    form, precision, rice = payload[0] & 3, payload[0] >> 2 & 7, payload[0] >> 5
+    if form >= FORMS:
+        raise _refused(f"its form is {form}; there are 0 to {FORMS - 1}")
+    bits = iter(np.unpackbits(np.frombuffer(payload, np.uint8, offset=1)).tolist())
+    planes = 1 if grey else PLANES
+    try:
+        count = planes * len(terms_of(form, 0))
+        numbers = tuple([_number(bits, rice) for _ in range(count)])
+    except StopIteration:
+        raise _refused("it ends within a number") from None
+    left = list(bits)
+    if len(left) >= 8 or any(left):
+        raise _refused("it goes on after its last number")
+    if max(map(abs, numbers)) > LARGEST:
+        raise _refused(f"a number in it is beyond {LARGEST}")
+    return WienerFilter(form, precision, numbers)
+
+
+def _number(bits: Iterator[int], rice: int) -> int:
+    folded = 0
+    while next(bits):
+        folded += 1
+    for _ in range(rice):
+        folded = 2 * folded + next(bits)
+    return -(folded + 1) // 2 if folded % 2 else folded // 2
+
+
+def _refused(why: str) -> ChunkError:
+    return ChunkError(label(ChunkType.FILTER), why)
+
+
+class Fit:
+    """Sums over a picture from which its filter follows, added up tile by tile."""
+
+    def __init__(self) -> None:
+        self.products = np.zeros((TERMS, TERMS))  # of terms
+        self.with_error = np.zeros((TERMS, PLANES))
+
+    def add(self, x: Tensor, x_hat: Tensor) -> None:
+        """Pixels (3, h, w) in [0, 1], and decoded (3, h + 2, w + 2), with a margin."""
+        to_opponents = torch.from_numpy(OPPONENTS).to(x)
+        planes = torch.einsum("ac,chw->ahw", to_opponents, x_hat.clamp(0, 1) - LEVEL)
+        _, height, width = x.shape
+        rows = slice(0, height, ROW_STEP)
+
+        def moved(row: int, column: int) -> Tensor:
+            above, left = MARGIN_PX + row, MARGIN_PX + column
+            return planes[:, above : above + height, left : left + width][:, rows]
+
+        centre = moved(0, 0)
+        differences = [
+            moved(row, column) + moved(-row, -column) - 2 * centre for row, column in DIFFERENCES
+        ]
+        terms = torch.cat(
+            [
+                torch.ones_like(centre[:1]),
+                centre,
+                torch.stack(differences, 1).flatten(0, 1),
+            ]
+        )
+        terms = terms.flatten(1).double()
+        error = torch.einsum("ac,chw->ahw", to_opponents, x[:, rows] - LEVEL) - centre
+        self.products += (terms @ terms.T).cpu().numpy()
+        self.with_error += (terms @ error.flatten(1).double().T).cpu().numpy()
+
+    def best(self, lambda_: float, *, grey: bool) -> WienerFilter | None:
+        """The filter whose bits are worth most at λ; None where none is worth any.
+
+        lambda_  of rate in bits per pixel + λ · 255² · MSE
+        """
+        if not (np.isfinite(self.products).all() and np.isfinite(self.with_error).all()):
+            return None  # what such latents decode to is an error of its own
+        worth = lambda_ * 255**2 / PLANES * ROW_STEP
+        least, found = 0.0, None
+        for form in range(FORMS):
+            planes = [self._rounded(plane, form) for plane in range(1 if grey else PLANES)]
+            for precision in TRIED:
+                numbers = [n for plane in planes for n in plane[precision][0]]
+                if not any(numbers):
+                    continue
+                candidate = WienerFilter(form, precision, tuple(numbers))
+                gain = sum(plane[precision][1] for plane in planes)
+                cost = 8 * len(candidate.payload()) + CHUNK_BITS - worth * gain
+                if cost < least:
+                    least, found = cost, candidate
+        return found
+
+    def _rounded(self, plane: int, form: int) -> list[tuple[list[int], float]]:
+        """Of each precision that is tried: numbers, and by how much they lower squared errors."""
+        chosen = terms_of(form, plane)
+        products = self.products[np.ix_(chosen, chosen)]
+        products = products + RIDGE * self.products[0, 0] * np.eye(len(chosen))
+        with_error = self.with_error[chosen, plane]
+        best = np.linalg.solve(products, with_error)
+        factor = np.linalg.cholesky(products).T  # upper triangular: products = factorᵀ · factor
+        found = []
+        for precision in TRIED:
+            units = 2.0 ** (UNIT_EXPONENT[chosen] - precision)
+            numbers = np.zeros(len(chosen), np.int64)
+            off = np.zeros(len(chosen))
+            for term in reversed(range(len(chosen))):
+                made_up = factor[term, term + 1 :] @ off[term + 1 :] / factor[term, term]
+                number = math.floor((best[term] - made_up) / units[term] + 0.5)
+                numbers[term] = min(max(number, -LARGEST), LARGEST)
+                off[term] = numbers[term] * units[term] - best[term]
+            weights = numbers * units
+            gain = float(2 * weights @ with_error - weights @ products @ weights)
+            found.append((numbers.tolist(), gain))
+        return found

@@ -1,0 +1,188 @@
+"""The filter of a file: found by least squares, written in few bits, read with suspicion."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from skimage import data
+
+from corelic.codecs import wiener
+from corelic.codecs.wiener import LARGEST, Fit, WienerFilter, filter_of, terms_of
+from corelic.errors import ChunkError
+from tests.entropy import tiny_reader
+
+NUMBERS = st.integers(-LARGEST, LARGEST) | st.integers(-9, 9)
+LAMBDA = 0.3
+
+
+@st.composite
+def filters(draw: st.DrawFn) -> tuple[WienerFilter, bool]:
+    form, precision, grey = draw(st.integers(0, 2)), draw(st.integers(0, 7)), draw(st.booleans())
+    count = len(terms_of(form, 0)) * (1 if grey else 3)
+    numbers = draw(st.lists(NUMBERS, min_size=count, max_size=count))
+    return WienerFilter(form, precision, tuple(numbers)), grey
+
+
+@given(filters())
+@settings(deadline=None)
+def test_what_is_written_is_read_by_both_readers(case: tuple[WienerFilter, bool]) -> None:
+    written, grey = case
+    payload = written.payload()
+    assert filter_of(payload, grey=grey) == written
+    theirs = tiny_reader.filter_weights(payload, 1 if grey else 3)
+    assert np.array_equal(np.array(theirs, float), written.weights())
+
+
+def test_few_bits_are_taken() -> None:
+    assert len(WienerFilter(0, 0, (0, 1, -1, 2) * 3).payload()) == 1 + 5  # 12 of 2 to 4 bits
+
+
+@given(st.binary(max_size=40), st.booleans())
+@example(b"", False)
+@example(b"\x03" + bytes(40), False)  # a form that there is not
+@example(bytes(40), True)  # goes on
+@example(b"\xff" * 40, False)  # ends within a number
+@settings(deadline=None)
+def test_any_bytes_are_a_filter_or_an_error(noise: bytes, grey: bool) -> None:
+    try:
+        found = filter_of(noise, grey=grey)
+    except ChunkError as error:
+        assert "filter makes no sense" in str(error)
+    else:
+        assert filter_of(found.payload(), grey=grey) == found
+        assert np.isfinite(found.weights()).all()
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "0 bytes"),
+        (b"\x03", "form is 3"),
+        (b"\x00", "within a number"),
+        (bytes(4), "goes on"),  # twelve zeros take 12 bits
+        (bytes(2) + b"\x01", "goes on"),
+        (bytes([0xE0]) + b"\xff" * 9 + bytes(12), "beyond 4096"),
+        (bytes(wiener.MOST_BYTES + 1), "bytes, not"),
+    ],
+)
+def test_why_a_payload_is_refused(payload: bytes, reason: str) -> None:
+    with pytest.raises(ChunkError, match=reason):
+        filter_of(payload, grey=False)
+
+
+def test_the_longest_payload_is_not_refused_for_its_length() -> None:
+    longest = WienerFilter(2, 0, (-LARGEST,) * 48)
+    unary = [bit for _ in longest.numbers for bit in [1] * (2 * LARGEST - 1) + [0]]
+    payload = bytes([2]) + np.packbits(np.array(unary, np.uint8)).tobytes()
+    assert len(payload) <= wiener.MOST_BYTES
+    assert filter_of(payload, grey=False) == longest
+
+
+@given(filters(), st.integers(0, 9))
+@settings(deadline=None, max_examples=20)
+def test_it_does_what_the_format_page_says(case: tuple[WienerFilter, bool], seed: int) -> None:
+    found, _ = case
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-0.1, 1.1, (3, 5, 6))
+    expected = tiny_reader.filtered(x, [[Fraction(w) for w in row] for row in found.weights()])
+    given_ = torch.nn.functional.pad(torch.from_numpy(x)[None].float(), (1,) * 4, mode="replicate")
+    scale = 1 + np.abs(found.weights()).sum()
+    np.testing.assert_allclose(found.applied(given_[0]).numpy(), expected, atol=3e-6 * scale)
+
+
+def planes(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def with_edge(x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.pad(x[None], (1,) * 4, mode="replicate")[0]
+
+
+def fitted(x: torch.Tensor, x_hat: torch.Tensor) -> Fit:
+    fit = Fit()
+    fit.add(x, with_edge(x_hat))
+    return fit
+
+
+PICTURE = planes(data.astronaut()[:128, 100:260])
+
+
+@pytest.mark.parametrize(
+    ("form", "numbers"),
+    [
+        (0, (1, 2, -1, 0, 0, 1, 3, 0, -1, 0, 0, 2)),
+        (1, ((1, 1, 0, 0, -2, -1, 1, 1) + (0,) * 8) + (2, 0, 0, 1, 1, 1, 0, -1)),
+        (2, tuple(range(-8, 8)) + tuple(range(8, -8, -1)) + (1, -1) * 8),
+    ],
+)
+def test_a_filter_that_was_applied_is_found(form: int, numbers: tuple[int, ...]) -> None:
+    """The picture is what a filter gives of the decoded one: least squares finds that filter."""
+    applied = WienerFilter(form, 0, numbers)
+    x_hat = PICTURE * 0.6 + 0.2  # clear of both ends
+    x = applied.applied(with_edge(x_hat))
+    found = fitted(x, x_hat).best(LAMBDA, grey=False)
+    assert found is not None
+    left = (found.applied(with_edge(x_hat)) - x).square().mean()
+    assert left < 1e-3 * (x_hat - x).square().mean()
+    if form == 2:
+        np.testing.assert_allclose(found.weights(), applied.weights(), atol=2.0**-9)
+
+
+def test_it_is_worth_its_bits_at_lambda() -> None:
+    torch.manual_seed(0)
+    x_hat = PICTURE + 0.02 * torch.randn_like(PICTURE)
+    fit = fitted(PICTURE, x_hat)
+    before = fit.best(1e9, grey=False)
+    assert before is not None and before.form == 2  # bits are nothing
+    assert fit.best(1e-6, grey=False) is None  # errors are nothing
+    costs = []
+    for found in (fit.best(LAMBDA, grey=False), before, WienerFilter(0, 0, (0,) * 12)):
+        assert found is not None
+        error = (found.applied(with_edge(x_hat)) - PICTURE).square().mean() * 255**2
+        bits = 8 * len(found.payload()) + wiener.CHUNK_BITS if any(found.numbers) else 0
+        costs.append(float(bits + LAMBDA * error * PICTURE[0].numel()))
+    assert costs[0] == min(costs) < costs[2]
+
+
+@pytest.mark.parametrize("side", [1, 2, 8])
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_flat_and_tiny_pictures_have_a_fit(side: int, level: float) -> None:
+    x = torch.full((3, side, side), level)
+    for shift in (0.0, 0.1, -0.1):
+        found = fitted(x, x + shift).best(LAMBDA, grey=False)
+        if found is not None:
+            before = ((x + shift).clamp(0, 1) - x).square().sum()
+            assert (found.applied(with_edge(x + shift)) - x).square().sum() < before
+
+
+def test_what_is_not_finite_has_none() -> None:
+    x_hat = PICTURE.clone()
+    x_hat[1, 3, 4] = float("nan")
+    assert fitted(PICTURE, x_hat).best(LAMBDA, grey=False) is None
+
+
+def test_of_grey_only_luminance_is_corrected() -> None:
+    grey = PICTURE.mean(0, keepdim=True).expand(3, -1, -1)
+    x_hat = 0.9 * grey + torch.tensor([0.04, -0.04, 0.0])[:, None, None]  # tinted, too
+    found = fitted(grey, x_hat).best(LAMBDA, grey=True)
+    assert found is not None
+    assert len(found.numbers) in (4, 8, 16)
+    mean = found.applied(with_edge(x_hat)).mean(0)
+    assert (mean - grey[0]).square().mean() < 1e-2 * (x_hat.mean(0) - grey[0]).square().mean()
+
+
+def test_tiles_add_up() -> None:
+    torch.manual_seed(0)
+    x_hat = with_edge(PICTURE + 0.02 * torch.randn_like(PICTURE))
+    whole, tiled = Fit(), Fit()
+    whole.add(PICTURE, x_hat)
+    for top in (0, 64):
+        for left in (0, 100):
+            bottom, right = top + 64, (100, 160)[left > 0]
+            part = x_hat[:, top : bottom + 2, left : right + 2]
+            tiled.add(PICTURE[:, top:bottom, left:right], part)
+    np.testing.assert_allclose(tiled.products, whole.products, rtol=1e-9, atol=1e-6)
+    assert tiled.best(LAMBDA, grey=False) == whole.best(LAMBDA, grey=False)

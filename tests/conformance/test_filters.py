@@ -1,0 +1,88 @@
+"""Every learned codec's files hold a filter where one pays, and decode to what it gives."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from corelic.codecs.base import CodecSpec
+from corelic.codecs.files import exact_arithmetic, to_pixels
+from corelic.codecs.limits import MEMORY_BYTES
+from corelic.codecs.passes import silent
+from corelic.codecs.wiener import filter_of
+from corelic.entropy import container
+from corelic.entropy.container import Chunk, ChunkType, Colour
+from corelic.errors import ChunkError
+from corelic.media import Picture
+from tests import tiny
+from tests.conformance.conftest import every_codec, file_codec, unfiltered
+from tests.conformance.test_codecs import every_trained_codec, photo
+from tests.entropy import tiny_reader
+
+QUALITY = 90
+
+
+def squared_error(picture: Picture, other: Picture) -> float:
+    return float(np.square(picture.pixels.astype(float) - other.pixels).mean())
+
+
+@every_trained_codec
+def test_a_filter_lowers_the_error(spec: CodecSpec) -> None:
+    codec, picture = file_codec(spec), photo(192, 256)
+    data, without = codec.encode(picture, QUALITY), unfiltered(spec).encode(picture, QUALITY)
+    assert [len(container.read(each).optional) for each in (data, without)] == [1, 0]
+    assert 0 < len(data) - len(without) <= 64
+    after, before = (squared_error(picture, codec.decode(each)) for each in (data, without))
+    assert after < 0.997 * before
+
+
+@every_codec
+@pytest.mark.usefixtures("in_float32")
+@pytest.mark.parametrize("colour", ["rgb", "grey"])
+def test_the_decoder_applies_it_to_the_padded_picture(spec: CodecSpec, colour: str) -> None:
+    """As the format page says, on what the decoder makes without it; in numbers large enough."""
+    codec, picture = file_codec(spec), photo(33, 70, colour)
+    content = container.read(unfiltered(spec).encode(picture, QUALITY))
+    count = 8 if colour == "grey" else 24
+    payload = bytes([1 + 32 * 2]) + packed([(-1) ** n * (n % 7) for n in range(count)], 2)
+    data = container.write(replace(content, optional=(Chunk(ChunkType.FILTER, payload),)))
+    with exact_arithmetic():
+        passes = codec.passes(70, 33, "decode", MEMORY_BYTES, silent)
+        y_hat = codec.parse(content).y_hat
+        ((_, x_hat),) = passes.pictures_of(y_hat, codec.quality_tensor(QUALITY))
+    assert x_hat.shape[1] > 33 and x_hat.shape[2] > 70
+    weights = tiny_reader.filter_weights(payload, 1 if colour == "grey" else 3)
+    expected = tiny_reader.filtered(x_hat.numpy().astype(float), weights)
+    colours = Colour.GREY if colour == "grey" else Colour.RGB
+    pixels = to_pixels(torch.tensor(expected)[:, :33, :70], colours)
+    assert np.abs(codec.decode(data).pixels.astype(int) - pixels).max() <= 1
+
+
+def packed(numbers: list[int], rice: int) -> bytes:
+    bits = ""
+    for number in numbers:
+        folded = 2 * number if number >= 0 else -2 * number - 1
+        bits += "1" * (folded >> rice) + "0" + format(folded & (1 << rice) - 1, f"0{rice}b")
+    bits += "0" * (-len(bits) % 8)
+    return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+
+
+@every_trained_codec
+def test_a_filter_that_is_none_is_a_bad_file(spec: CodecSpec) -> None:
+    codec = file_codec(spec)
+    content = container.read(unfiltered(spec).encode(photo(64, 64), QUALITY))
+    for payload in (b"", b"\x03", bytes(99)):
+        data = container.write(replace(content, optional=(Chunk(ChunkType.FILTER, payload),)))
+        with pytest.raises(ChunkError, match="filter"):
+            codec.decode(data)
+
+
+def test_of_grey_pictures_it_has_one_plane() -> None:
+    codec, picture = file_codec(tiny.TINY), photo(192, 256, "grey")
+    data, without = codec.encode(picture, QUALITY), unfiltered(tiny.TINY).encode(picture, QUALITY)
+    payload = container.read(data).payload(ChunkType.FILTER)
+    assert payload is not None
+    assert len(filter_of(payload, grey=True).numbers) in (4, 8, 16)
+    after, before = (squared_error(picture, codec.decode(each)) for each in (data, without))
+    assert after < 0.997 * before
