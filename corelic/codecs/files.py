@@ -179,7 +179,7 @@ class FileCodec(ImageCodec):
         self, passes: Passes, picture: Picture, y_hat: Tensor, quality: Tensor
     ) -> tuple[Chunk, ...]:
         """The filter of what ŷ decodes to, where one is worth its bits."""
-        fit = Fit()
+        fit = Fit(picture.width_px * picture.height_px)
         for area, x_hat in passes.pictures_of(y_hat, quality, MARGIN_PX):
             x = self.to_tensor(Picture(picture.pixels[area]))[0]
             height, width = (side + 2 * MARGIN_PX for side in x.shape[1:])

@@ -12,7 +12,6 @@ after the other, each making up for those before it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,7 +39,8 @@ TRIED = range(6)  # precisions
 MOST_RICE = 7
 LARGEST = 2**12  # of a number, either way
 CHUNK_BITS = 8 * 6  # type, length, CRC-32
-ROW_STEP = 2  # every second row tells as much as all
+ENOUGH_PIXELS = 2**16  # of larger pictures a share of the rows tells as much
+LARGEST_STEP = 8  # of rows
 RIDGE = 1e-6  # added to the variance of each term: where a picture is flat, several are one
 # No payload has more: each number as long as it gets.
 MOST_BYTES = 1 + -(-PLANES * TERMS * (2 * LARGEST + 2) // 8)
@@ -110,12 +110,26 @@ class WienerFilter:
         weight, bias = (part.to(x_hat.device) for part in self.convolution())
         return F.conv2d(x_hat.clamp(0, 1).unsqueeze(0), weight, bias)[0]
 
+    @property
+    def payload_bytes(self) -> int:
+        """How many `payload` has."""
+        return 1 + -(-int(self._rice_bits().min()) // 8)
+
+    def _folded(self) -> NDArray[np.int64]:
+        numbers = np.array(self.numbers, np.int64)
+        return np.where(numbers >= 0, 2 * numbers, -2 * numbers - 1)
+
+    def _rice_bits(self) -> NDArray[np.int64]:
+        """What the numbers take under each Rice parameter."""
+        parameters = np.arange(MOST_RICE + 1)[:, None]
+        bits: NDArray[np.int64] = ((self._folded() >> parameters) + 1 + parameters).sum(1)
+        return bits
+
     def payload(self) -> bytes:
         """As `filter_of` reads it."""
-        folded = [2 * n if n >= 0 else -2 * n - 1 for n in self.numbers]
-        rice = min(range(MOST_RICE + 1), key=lambda k: sum((n >> k) + 1 + k for n in folded))
+        rice = int(self._rice_bits().argmin())
         bits: list[int] = []
-        for n in folded:
+        for n in self._folded().tolist():
             bits += (n >> rice) * [1] + [0]
             bits += [n >> place & 1 for place in reversed(range(rice))]
         first = self.form + 4 * self.precision + 32 * rice
@@ -157,10 +171,25 @@ def _refused(why: str) -> ChunkError:
     return ChunkError(label(ChunkType.FILTER), why)
 
 
-class Fit:
-    """Sums over a picture from which its filter follows, added up tile by tile."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Rounded:
+    """Numbers of one plane, a row for each precision that is tried.
 
-    def __init__(self) -> None:
+    gains  by how much each row lowers the sum of squared errors
+    """
+
+    numbers: NDArray[np.int64]
+    gains: NDArray[np.float64]
+
+
+class Fit:
+    """Sums over a picture from which its filter follows, added up tile by tile.
+
+    pixels  of the whole picture
+    """
+
+    def __init__(self, pixels: int) -> None:
+        self.row_step = min(max(pixels // ENOUGH_PIXELS, 1), LARGEST_STEP)
         self.products = np.zeros((TERMS, TERMS))  # of terms
         self.with_error = np.zeros((TERMS, PLANES))
 
@@ -169,7 +198,7 @@ class Fit:
         to_opponents = torch.from_numpy(OPPONENTS).to(x)
         planes = torch.einsum("ac,chw->ahw", to_opponents, x_hat.clamp(0, 1) - LEVEL)
         _, height, width = x.shape
-        rows = slice(0, height, ROW_STEP)
+        rows = slice(0, height, self.row_step)
 
         def moved(row: int, column: int) -> Tensor:
             above, left = MARGIN_PX + row, MARGIN_PX + column
@@ -198,40 +227,35 @@ class Fit:
         """
         if not (np.isfinite(self.products).all() and np.isfinite(self.with_error).all()):
             return None  # what such latents decode to is an error of its own
-        worth = lambda_ * 255**2 / PLANES * ROW_STEP
+        worth = lambda_ * 255**2 / PLANES * self.row_step
         least, found = 0.0, None
         for form in range(FORMS):
             planes = [self._rounded(plane, form) for plane in range(1 if grey else PLANES)]
             for precision in TRIED:
-                numbers = [n for plane in planes for n in plane[precision][0]]
-                if not any(numbers):
+                numbers = np.concatenate([plane.numbers[precision] for plane in planes])
+                if not numbers.any():
                     continue
-                candidate = WienerFilter(form, precision, tuple(numbers))
-                gain = sum(plane[precision][1] for plane in planes)
-                cost = 8 * len(candidate.payload()) + CHUNK_BITS - worth * gain
+                candidate = WienerFilter(form, precision, tuple(numbers.tolist()))
+                gain = sum(float(plane.gains[precision]) for plane in planes)
+                cost = 8 * candidate.payload_bytes + CHUNK_BITS - worth * gain
                 if cost < least:
                     least, found = cost, candidate
         return found
 
-    def _rounded(self, plane: int, form: int) -> list[tuple[list[int], float]]:
-        """Of each precision that is tried: numbers, and by how much they lower squared errors."""
+    def _rounded(self, plane: int, form: int) -> Rounded:
         chosen = terms_of(form, plane)
         products = self.products[np.ix_(chosen, chosen)]
         products = products + RIDGE * self.products[0, 0] * np.eye(len(chosen))
         with_error = self.with_error[chosen, plane]
         best = np.linalg.solve(products, with_error)
         factor = np.linalg.cholesky(products).T  # upper triangular: products = factorᵀ · factor
-        found = []
-        for precision in TRIED:
-            units = 2.0 ** (UNIT_EXPONENT[chosen] - precision)
-            numbers = np.zeros(len(chosen), np.int64)
-            off = np.zeros(len(chosen))
-            for term in reversed(range(len(chosen))):
-                made_up = factor[term, term + 1 :] @ off[term + 1 :] / factor[term, term]
-                number = math.floor((best[term] - made_up) / units[term] + 0.5)
-                numbers[term] = min(max(number, -LARGEST), LARGEST)
-                off[term] = numbers[term] * units[term] - best[term]
-            weights = numbers * units
-            gain = float(2 * weights @ with_error - weights @ products @ weights)
-            found.append((numbers.tolist(), gain))
-        return found
+        units = 2.0 ** (UNIT_EXPONENT[chosen] - np.array(TRIED)[:, None])
+        numbers, off = np.zeros(units.shape, np.int64), np.zeros(units.shape)
+        for term in reversed(range(len(chosen))):
+            made_up = off[:, term + 1 :] @ factor[term, term + 1 :] / factor[term, term]
+            number = np.floor((best[term] - made_up) / units[:, term] + 0.5)
+            numbers[:, term] = number.clip(-LARGEST, LARGEST)
+            off[:, term] = numbers[:, term] * units[:, term] - best[term]
+        weights = numbers * units
+        gains = 2 * weights @ with_error - (weights @ products * weights).sum(1)
+        return Rounded(numbers, gains)

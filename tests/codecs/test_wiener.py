@@ -32,6 +32,7 @@ def test_what_is_written_is_read_by_both_readers(case: tuple[WienerFilter, bool]
     written, grey = case
     payload = written.payload()
     assert filter_of(payload, grey=grey) == written
+    assert len(payload) == written.payload_bytes
     theirs = tiny_reader.filter_weights(payload, 1 if grey else 3)
     assert np.array_equal(np.array(theirs, float), written.weights())
 
@@ -102,7 +103,7 @@ def with_edge(x: torch.Tensor) -> torch.Tensor:
 
 
 def fitted(x: torch.Tensor, x_hat: torch.Tensor) -> Fit:
-    fit = Fit()
+    fit = Fit(x[0].numel())
     fit.add(x, with_edge(x_hat))
     return fit
 
@@ -174,10 +175,26 @@ def test_of_grey_only_luminance_is_corrected() -> None:
     assert (mean - grey[0]).square().mean() < 1e-2 * (x_hat.mean(0) - grey[0]).square().mean()
 
 
+def test_of_a_large_picture_some_rows_tell_enough() -> None:
+    torch.manual_seed(0)
+    x = planes(data.astronaut()).repeat(1, 2, 1)
+    x_hat = x + 0.02 * torch.randn_like(x)
+    fit = fitted(x, x_hat)
+    assert fit.row_step == 8
+    found = fit.best(LAMBDA, grey=False)
+    everything = Fit(1)
+    everything.add(x, with_edge(x_hat))
+    best = everything.best(LAMBDA, grey=False)
+    assert found is not None and best is not None
+    errors = [(each.applied(with_edge(x_hat)) - x).square().mean() for each in (found, best)]
+    assert errors[0] < 1.01 * errors[1]
+    assert Fit(10**9).row_step == 8
+
+
 def test_tiles_add_up() -> None:
     torch.manual_seed(0)
     x_hat = with_edge(PICTURE + 0.02 * torch.randn_like(PICTURE))
-    whole, tiled = Fit(), Fit()
+    whole, tiled = Fit(PICTURE[0].numel()), Fit(PICTURE[0].numel())
     whole.add(PICTURE, x_hat)
     for top in (0, 64):
         for left in (0, 100):
