@@ -108,7 +108,7 @@ Output = Annotated[
 ]
 Fast = Annotated[
     bool,
-    Option("--fast", help="Networks in bfloat16, where the processor is quicker so (AMX, GPUs)."),
+    Option("--fast", help="Encode without fitting a filter; decode in bfloat16 where quicker."),
 ]
 Recursive = Annotated[
     bool, Option("--recursive", "-r", help="Take folders, and mirror their trees in the folder -o.")

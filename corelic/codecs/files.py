@@ -29,6 +29,7 @@ from corelic.codecs.learned import Latents, LearnedImageCodec, pad
 from corelic.codecs.limits import MEMORY_BYTES, check_size
 from corelic.codecs.memory import Costs, Network, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
+from corelic.codecs.precision import lower_precision
 from corelic.codecs.rate import QUALITY_STEPS, check_quality, lambda_of
 from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
@@ -315,12 +316,16 @@ class FileCodec(ImageCodec):
             yield (rows, columns), to_pixels(x_hat[:, :height, :width], colour, bit_depth)
 
     def estimate(self, picture: Picture, quality: float) -> Estimate:
-        """Rate and picture of one differentiable-style pass: no file, no integers."""
-        quality = quality_step_of(quality) / QUALITY_STEPS
+        """Rate and picture of one differentiable-style pass: no file, no integers, no filter."""
+        at_step = self.quality_tensor(quality_step_of(quality) / QUALITY_STEPS)
         with exact_arithmetic():
-            result = self.codec(self.to_tensor(picture), self.quality_tensor(quality))
-        bits = float(result.bits.item())
-        return Estimate(bits, Picture(to_pixels(result.x_hat[0], colour_of(picture))))
+            x = pad(self.to_tensor(picture), self.spec.pad_multiple_px)
+            with lower_precision(self.device):  # as the encoder
+                y = self.codec.latents_of(x, at_step)
+            found = self.codec.rated(y, at_step)
+            x_hat = self.codec.pixels_of(found.y_hat, at_step)[0]
+        x_hat = x_hat[:, : picture.height_px, : picture.width_px]
+        return Estimate(float(found.bits.item()), Picture(to_pixels(x_hat, colour_of(picture))))
 
     def passes(
         self, width_px: int, height_px: int, work: Work, memory_bytes: int, progress: Progress
