@@ -29,6 +29,7 @@ from rich.table import Table
 from corelic.codecs.files import FileCodec, colour_of, open_codec, to_pixels
 from corelic.codecs.learned import LearnedImageCodec
 from corelic.entropy import container
+from corelic.entropy.container import ChunkType
 from corelic.eval import published
 from corelic.eval.machine import machine
 from corelic.eval.metrics import ms_ssim, psnr_db
@@ -56,7 +57,9 @@ class Row:
     width_px: int
     height_px: int
     file_bytes: int
-    overhead_bytes: int  # all but the entropy-coded words
+    overhead_bytes: int  # all but the entropy-coded words and the filter
+    filter_bytes: int
+    estimated_psnr_db: float
     estimated_bits: float
     psnr_db: float
     ms_ssim: float | None
@@ -77,7 +80,7 @@ class Row:
 
     @property
     def estimated_point(self) -> Point:
-        return Point(self.estimated_bits / self.pixels, self.psnr_db, self.ms_ssim)
+        return Point(self.estimated_bits / self.pixels, self.estimated_psnr_db)
 
     @property
     def excess(self) -> float:
@@ -87,7 +90,8 @@ class Row:
     @property
     def words_excess(self) -> float:
         """Of the entropy-coded words over the estimate."""
-        return 8 * (self.file_bytes - self.overhead_bytes) / self.estimated_bits - 1
+        words_bytes = self.file_bytes - self.overhead_bytes - self.filter_bytes
+        return 8 * words_bytes / self.estimated_bits - 1
 
 
 def measure(codec: FileCodec, name: str, picture: Picture, quality: float) -> Row:
@@ -96,14 +100,18 @@ def measure(codec: FileCodec, name: str, picture: Picture, quality: float) -> Ro
     middle = perf_counter()
     decoded = codec.decode(data)
     end = perf_counter()
+    content, estimate = container.read(data), codec.estimate(picture, quality)
+    filter_bytes = len(content.payload(ChunkType.FILTER) or b"")
     return Row(
         picture=name,
         quality=quality,
         width_px=picture.width_px,
         height_px=picture.height_px,
         file_bytes=len(data),
-        overhead_bytes=len(data) - len(container.read(data).words),
-        estimated_bits=codec.estimate(picture, quality).bits,
+        overhead_bytes=len(data) - len(content.words) - filter_bytes,
+        filter_bytes=filter_bytes,
+        estimated_bits=estimate.bits,
+        estimated_psnr_db=psnr_db(picture.pixels, estimate.picture.pixels),
         psnr_db=psnr_db(picture.pixels, decoded.pixels),
         ms_ssim=ms_ssim(picture.pixels, decoded.pixels),
         encode_s=middle - start,
@@ -236,8 +244,7 @@ def main() -> int:
     if in_float is not None:
         trained = mean_curve(f"{name} as trained, estimated", floats.values())
         estimates = ([row.estimated_point for row in these] for these in rows.values())
-        for exported in (mean_curve(f"{name}, estimated", estimates), curve):
-            found += compared(trained, exported)
+        found += compared(trained, mean_curve(f"{name}, estimated", estimates))
 
     every = [row for these in rows.values() for row in these]
     real = {

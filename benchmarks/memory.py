@@ -31,6 +31,7 @@ from rich.table import Table
 
 from corelic import DEFAULT_CODEC
 from corelic.cli.options import byte_count
+from corelic.codecs.files import open_codec
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.registry import find_spec
 from corelic.disk import atomic_write
@@ -162,6 +163,7 @@ def main() -> int:
     torch.set_num_threads(given.threads)  # as in the processes that do the work
     settings: dict[str, object] = {
         "codec": codec.full_name,
+        "version": open_codec(codec.full_name, "cpu").facts.version,
         "memory_bytes": given.memory,
         "threads": given.threads,
         "machine": machine(),

@@ -29,7 +29,7 @@ from corelic.codecs.learned import Latents, LearnedImageCodec, pad
 from corelic.codecs.limits import MEMORY_BYTES, check_size
 from corelic.codecs.memory import Costs, Network, Work
 from corelic.codecs.passes import Passes, Progress, Tables, silent
-from corelic.codecs.precision import lower_precision
+from corelic.codecs.precision import has_fast_bfloat16, lower_precision
 from corelic.codecs.rate import QUALITY_STEPS, check_quality, lambda_of
 from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
@@ -51,7 +51,6 @@ from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
 
 SUFFIX = ".clc"
-ENCODER = "fitted filters"  # what it does that an earlier one of the same version did not
 SWEEP = tuple(10.0 * step for step in range(11))  # of benchmarks
 DEVICES = ("auto", "cpu", "cuda")
 CODING: tuple[Network, ...] = ("analysis", "hyper_analysis", "hyper_synthesis", "context")
@@ -128,16 +127,23 @@ class FileCodec(ImageCodec):
     @property
     def facts(self) -> CodecFacts:
         spec, effort = self.spec, self.effort
+        weights = f"weights {self.weights.fingerprint.hex()}"
         return CodecFacts(
             name=f"{spec.full_name}:effort={effort}" if effort else spec.full_name,
             title=f"{spec.full_name}, effort {effort}" if effort else spec.full_name,
             suffix=SUFFIX,
             colour="RGB",
             scale=f"log-linear in λ, {spec.lambda_min:g} … {spec.lambda_max:g}",
-            version=f"weights {self.weights.fingerprint.hex()}, {ENCODER}, {versions_of(spec)}",
+            version=f"{weights}, {self._manner}, {versions_of(spec)}",
             qualities=SWEEP,
             in_process=True,
         )
+
+    @property
+    def _manner(self) -> str:
+        """What its files depend on beside weights and versions."""
+        analysis = "bfloat16" if has_fast_bfloat16(self.device) else "float32"
+        return f"analysis in {analysis}, {'no filter' if self.fast else 'fitted filter'}"
 
     def encode(
         self,
@@ -184,7 +190,8 @@ class FileCodec(ImageCodec):
         for area, x_hat in passes.pictures_of(y_hat, quality, MARGIN_PX):
             x = self.to_tensor(Picture(picture.pixels[area]))[0]
             height, width = (side + 2 * MARGIN_PX for side in x.shape[1:])
-            fit.add(x, x_hat[:, :height, :width])
+            seen = None if picture.alpha is None else torch.from_numpy(picture.alpha[area] != 0)
+            fit.add(x, x_hat[:, :height, :width], seen)
         lambda_ = float(lambda_of(self.spec, quality))
         found = fit.best(lambda_, grey=colour_of(picture) is Colour.GREY)
         return () if found is None else (Chunk(ChunkType.FILTER, found.payload()),)
@@ -195,9 +202,9 @@ class FileCodec(ImageCodec):
 
     @property
     def plain(self) -> FileCodec:
-        """The same codec without an effort."""
+        """The same codec without an effort, and without filters."""
         found = copy.copy(self)  # whose networks are where they are
-        found.effort = 0
+        found.effort, found.fast = 0, True
         return found
 
     @cached_property

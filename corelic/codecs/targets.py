@@ -176,11 +176,13 @@ def encode_to_size(
                 if fits is None or step > fits[0]:
                     fits = step, data
                 low = step + 1
-                if len(words) >= ENOUGH * room_bytes:
+                enough = len(words) >= ENOUGH * room_bytes
+                if fits[0] == step and (enough or low > high or search.trials == TRIALS):
                     found = chunks + search.filter_chunk(y_hat, step)
                     filtered = codec.file_of(picture, found, step, crc32, words)
                     if len(filtered) <= target_bytes:
                         fits = step, filtered
+                if enough:
                     break
             del y_hat
             if low > high:

@@ -34,16 +34,24 @@ TERMS = 1 + PLANES + PLANES * len(DIFFERENCES)
 # A number's unit is this power of two, less one for each step of precision.
 UNIT_EXPONENT = np.array([-10] + PLANES * [-7] + PLANES * len(DIFFERENCES) * [-5])
 FORMS = 3
-MOST_PRECISION = 7
-TRIED = range(6)  # precisions
+PRECISIONS = range(6)
 MOST_RICE = 7
-LARGEST = 2**12  # of a number, either way
-CHUNK_BITS = 8 * 6  # type, length, CRC-32
+CHUNK_BITS = 8 * 7  # type, length and CRC-32; the header says in one byte more that it is there
 ENOUGH_PIXELS = 2**16  # of larger pictures a share of the rows tells as much
-LARGEST_STEP = 8  # of rows
+# Of rows, always odd: synthesis makes patches of 8 or 16 rows, and each row of them shall count.
+LARGEST_STEP = 7
+STRIP_PIXELS = 2**14  # whose terms are made at once
 RIDGE = 1e-6  # added to the variance of each term: where a picture is flat, several are one
+
+
+def largest(precision: int) -> NDArray[np.int64]:
+    """(TERMS,): numbers of so much precision, either way; no weight is beyond 1."""
+    found: NDArray[np.int64] = 2 ** (precision - UNIT_EXPONENT)
+    return found
+
+
 # No payload has more: each number as long as it gets.
-MOST_BYTES = 1 + -(-PLANES * TERMS * (2 * LARGEST + 2) // 8)
+MOST_BYTES = 1 + -(-PLANES * int((2 * largest(PRECISIONS[-1]) + 1 + MOST_RICE).sum()) // 8)
 
 
 def _opponents() -> NDArray[np.float64]:
@@ -143,6 +151,8 @@ def filter_of(payload: bytes, *, grey: bool) -> WienerFilter:
     form, precision, rice = payload[0] & 3, payload[0] >> 2 & 7, payload[0] >> 5
     if form >= FORMS:
         raise _refused(f"its form is {form}; there are 0 to {FORMS - 1}")
+    if precision not in PRECISIONS:
+        raise _refused(f"its precision is {precision}; there are 0 to {PRECISIONS[-1]}")
     bits = iter(np.unpackbits(np.frombuffer(payload, np.uint8, offset=1)).tolist())
     planes = 1 if grey else PLANES
     try:
@@ -153,9 +163,10 @@ def filter_of(payload: bytes, *, grey: bool) -> WienerFilter:
     left = list(bits)
     if len(left) >= 8 or any(left):
         raise _refused("it goes on after its last number")
-    if max(map(abs, numbers)) > LARGEST:
-        raise _refused(f"a number in it is beyond {LARGEST}")
-    return WienerFilter(form, precision, numbers)
+    found = WienerFilter(form, precision, numbers)
+    if np.abs(found.weights()).max() > 1:
+        raise _refused("a weight in it is beyond 1")
+    return found
 
 
 def _number(bits: Iterator[int], rice: int) -> int:
@@ -185,16 +196,30 @@ class Rounded:
 class Fit:
     """Sums over a picture from which its filter follows, added up tile by tile.
 
-    pixels  of the whole picture
+    pixels  of the whole picture, as are those that can be seen in what follows
     """
 
     def __init__(self, pixels: int) -> None:
-        self.row_step = min(max(pixels // ENOUGH_PIXELS, 1), LARGEST_STEP)
+        step = min(max(pixels // ENOUGH_PIXELS, 1), LARGEST_STEP)
+        self.row_step = step - (step % 2 == 0)
+        self.pixels = pixels
+        self.sampled = 0  # of them
         self.products = np.zeros((TERMS, TERMS))  # of terms
         self.with_error = np.zeros((TERMS, PLANES))
 
-    def add(self, x: Tensor, x_hat: Tensor) -> None:
-        """Pixels (3, h, w) in [0, 1], and decoded (3, h + 2, w + 2), with a margin."""
+    def add(self, x: Tensor, x_hat: Tensor, seen: Tensor | None = None) -> None:
+        """Pixels (3, h, w) in [0, 1], and decoded (3, h + 2, w + 2), with a margin.
+
+        seen  (h, w) bool, those that count; all unless given
+        """
+        _, height, width = x.shape
+        strip = max(STRIP_PIXELS // width // self.row_step, 1) * self.row_step
+        for top in range(0, height, strip):
+            rows = slice(top, min(top + strip, height))
+            around = x_hat[:, top : rows.stop + 2 * MARGIN_PX]
+            self._add_strip(x[:, rows], around, None if seen is None else seen[rows])
+
+    def _add_strip(self, x: Tensor, x_hat: Tensor, seen: Tensor | None) -> None:
         to_opponents = torch.from_numpy(OPPONENTS).to(x)
         planes = torch.einsum("ac,chw->ahw", to_opponents, x_hat.clamp(0, 1) - LEVEL)
         _, height, width = x.shape
@@ -208,17 +233,17 @@ class Fit:
         differences = [
             moved(row, column) + moved(-row, -column) - 2 * centre for row, column in DIFFERENCES
         ]
-        terms = torch.cat(
-            [
-                torch.ones_like(centre[:1]),
-                centre,
-                torch.stack(differences, 1).flatten(0, 1),
-            ]
-        )
-        terms = terms.flatten(1).double()
+        second = torch.stack(differences, 1).flatten(0, 1)
+        terms = torch.cat([torch.ones_like(centre[:1]), centre, second]).flatten(1)
         error = torch.einsum("ac,chw->ahw", to_opponents, x[:, rows] - LEVEL) - centre
+        error = error.flatten(1)
+        self.sampled += terms.shape[1]
+        if seen is not None:
+            chosen = seen[rows].flatten()
+            terms, error = terms[:, chosen], error[:, chosen]
+        terms = terms.double()
         self.products += (terms @ terms.T).cpu().numpy()
-        self.with_error += (terms @ error.flatten(1).double().T).cpu().numpy()
+        self.with_error += (terms @ error.double().T).cpu().numpy()
 
     def best(self, lambda_: float, *, grey: bool) -> WienerFilter | None:
         """The filter whose bits are worth most at λ; None where none is worth any.
@@ -227,11 +252,14 @@ class Fit:
         """
         if not (np.isfinite(self.products).all() and np.isfinite(self.with_error).all()):
             return None  # what such latents decode to is an error of its own
-        worth = lambda_ * 255**2 / PLANES * self.row_step
+        count = self.products[0, 0]  # of those that count
+        if count == 0:
+            return None
+        worth = lambda_ * 255**2 / PLANES * self.pixels / self.sampled
         least, found = 0.0, None
         for form in range(FORMS):
             planes = [self._rounded(plane, form) for plane in range(1 if grey else PLANES)]
-            for precision in TRIED:
+            for precision in PRECISIONS:
                 numbers = np.concatenate([plane.numbers[precision] for plane in planes])
                 if not numbers.any():
                     continue
@@ -249,12 +277,13 @@ class Fit:
         with_error = self.with_error[chosen, plane]
         best = np.linalg.solve(products, with_error)
         factor = np.linalg.cholesky(products).T  # upper triangular: products = factorᵀ · factor
-        units = 2.0 ** (UNIT_EXPONENT[chosen] - np.array(TRIED)[:, None])
+        units = 2.0 ** (UNIT_EXPONENT[chosen] - np.array(PRECISIONS)[:, None])
+        limits = np.stack([largest(precision)[chosen] for precision in PRECISIONS])
         numbers, off = np.zeros(units.shape, np.int64), np.zeros(units.shape)
         for term in reversed(range(len(chosen))):
             made_up = off[:, term + 1 :] @ factor[term, term + 1 :] / factor[term, term]
             number = np.floor((best[term] - made_up) / units[:, term] + 0.5)
-            numbers[:, term] = number.clip(-LARGEST, LARGEST)
+            numbers[:, term] = number.clip(-limits[:, term], limits[:, term])
             off[:, term] = numbers[:, term] * units[:, term] - best[term]
         weights = numbers * units
         gains = 2 * weights @ with_error - (weights @ products * weights).sum(1)

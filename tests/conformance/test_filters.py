@@ -9,14 +9,15 @@ import torch
 from corelic.codecs.base import CodecSpec
 from corelic.codecs.files import exact_arithmetic, to_pixels
 from corelic.codecs.limits import MEMORY_BYTES
+from corelic.codecs.memory import Costs
 from corelic.codecs.passes import silent
-from corelic.codecs.wiener import filter_of
+from corelic.codecs.wiener import CHUNK_BITS, filter_of
 from corelic.entropy import container
 from corelic.entropy.container import Chunk, ChunkType, Colour
 from corelic.errors import ChunkError
 from corelic.media import Picture
 from tests import tiny
-from tests.conformance.conftest import every_codec, file_codec, unfiltered
+from tests.conformance.conftest import SPECS, every_codec, file_codec, unfiltered
 from tests.conformance.test_codecs import every_trained_codec, photo
 from tests.entropy import tiny_reader
 
@@ -32,7 +33,10 @@ def test_a_filter_lowers_the_error(spec: CodecSpec) -> None:
     codec, picture = file_codec(spec), photo(192, 256)
     data, without = codec.encode(picture, QUALITY), unfiltered(spec).encode(picture, QUALITY)
     assert [len(container.read(each).optional) for each in (data, without)] == [1, 0]
-    assert 0 < len(data) - len(without) <= 64
+    payload = container.read(data).payload(ChunkType.FILTER)
+    assert payload is not None
+    assert len(data) - len(without) == len(payload) + CHUNK_BITS // 8
+    assert codec.encode(picture, QUALITY) == data
     after, before = (squared_error(picture, codec.decode(each)) for each in (data, without))
     assert after < 0.997 * before
 
@@ -57,6 +61,23 @@ def test_the_decoder_applies_it_to_the_padded_picture(spec: CodecSpec, colour: s
     colours = Colour.GREY if colour == "grey" else Colour.RGB
     pixels = to_pixels(torch.tensor(expected)[:, :33, :70], colours)
     assert np.abs(codec.decode(data).pixels.astype(int) - pixels).max() <= 1
+
+
+@pytest.mark.usefixtures("in_float32")
+@pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if spec.tiling == "halo"], ids=lambda spec: spec.full_name
+)
+def test_tiles_leave_no_seam_in_what_is_filtered(spec: CodecSpec) -> None:
+    """At its border a tile sees a pixel less beyond it than its halo: that must not show."""
+    codec, picture = file_codec(spec), photo(257, 321)
+    content = container.read(unfiltered(spec).encode(picture, QUALITY))
+    payload = bytes([1 + 32 * 2]) + packed([(-1) ** n * (n % 7) for n in range(24)], 2)
+    data = container.write(replace(content, optional=(Chunk(ChunkType.FILTER, payload),)))
+    budget = Costs(codec.codec).least_bytes(codec.grid(321, 257), "decode")
+    passes = codec.passes(321, 257, "decode", budget, silent)
+    assert len(passes.plan.tiles["synthesis"]) > 1
+    whole, tiled = codec.decode(data), codec.decode(data, memory_bytes=budget)
+    assert np.abs(whole.pixels.astype(int) - tiled.pixels).max() <= 1
 
 
 def packed(numbers: list[int], rice: int) -> bytes:
