@@ -82,14 +82,14 @@ def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     if not has_fast_bfloat16(torch.device("cpu")):
-        print("error: this processor has no AMX, so --fast changes nothing here", file=sys.stderr)
+        print("error: without AMX --fast leaves out filters and no more", file=sys.stderr)
         return 1
     paths = sorted(given.pictures.glob("*.png"))[: given.limit]
     if not paths:
         print(f"error: no .png in {given.pictures}", file=sys.stderr)
         return 1
     pictures = [Picture(read_picture(path).in_8_bits().pixels) for path in paths]
-    title = f"--fast beside float32, means of {len(paths)} pictures, {given.threads} threads"
+    title = f"--fast and without, means of {len(paths)} pictures, {given.threads} threads"
     table = Table("codec, quality", *COLUMNS, title=title)
     for name in given.codecs.split(","):
         plain, fast = (open_codec(name, "cpu", fast=quick) for quick in (False, True))

@@ -129,7 +129,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="only so many pictures, for a quick look")
-    parser.add_argument("--fast", action="store_true", help="ours in bfloat16, where quicker")
+    parser.add_argument("--fast", action="store_true", help="ours without filters, in bfloat16")
     parser.add_argument("--pretrained", action="store_true", help="fetch the peer's weights")
     parser.add_argument("--out", type=Path, help="default: results/speed-CODEC[-fast].json")
     return parser.parse_args()

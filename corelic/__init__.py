@@ -111,7 +111,7 @@ def encode(
     target_bytes    of the file, at most
     target_psnr_db  of what the file decodes to, as near as can be; with a classical codec, at least
     device          "auto", "cpu" or "cuda"; the file does not depend on it beyond rounding in
-                    analysis
+                    analysis and filter
     strip           leave out ICC profile, EXIF and XMP; the orientation is applied all the same
     max_pixels      larger pictures are refused before anything is allocated
     memory_bytes    to get by with, beside the picture and the libraries; larger pictures are

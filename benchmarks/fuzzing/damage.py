@@ -75,7 +75,8 @@ def edit_header(file: File, dice: random.Random) -> File:
         elif field == colour:
             fields[colour] = bytes([dice.choice((0, 1, 1, 2, 255))])
         elif field == chunks:
-            fields[chunks] = varint(dice.choice((0, 1, 2, 3, 10, 18, 2**62 + 2, 2**63 + 2)))
+            announced = (0, 1, 2, 3, 10, 18, 2**12 + 2, 2**62 + 2, 2**63 + 2)
+            fields[chunks] = varint(dice.choice(announced))
         else:
             fields[field] = varint(dice.choice((*ODD_NUMBERS, dice.randint(1, 300))))
     if dice.random() < 0.1:

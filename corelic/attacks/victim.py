@@ -78,6 +78,8 @@ class Victim(ABC):
 class LearnedVictim(Victim):
     """A learned codec at one quality: gradients from its float twin, bytes from itself.
 
+    Gradients know nothing of the filter that a file has, which its encoder fits to the picture.
+
     quantiser  what stands for rounding in `forward`: "straight-through" rounds, with the gradient
                of the identity; "noise" adds uniform noise of the same width, to y and to z, for
                rate and picture alike (Ballé et al., ICLR 2017, arXiv:1611.01704, section 3)

@@ -31,7 +31,7 @@ class Extras:
 
 
 def chunks_of(picture: Picture) -> tuple[Chunk, ...]:
-    """All that a file holds beside the latents, in ascending order of type."""
+    """What a file holds of the picture beside latents and filter, in ascending order of type."""
     payloads = {
         ChunkType.ALPHA: None if picture.alpha is None else planes.encode(picture.alpha),
         ChunkType.ICC: picture.icc,

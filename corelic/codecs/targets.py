@@ -6,7 +6,8 @@
 
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
 lines in their logarithms; what a file has beside its latents, alpha and EXIF and the like, is the
-same at every quality. Sizes are those of real files: coding takes a thirtieth of the time.
+same at every quality. Sizes are those of real files: coding takes a thirtieth of the time. A filter
+is fitted last, to a file of a given size, if there is room; of a given PSNR, it would be too good.
 PSNRs are those of drafts, decoded (`codecs.search`); of the last small step, which is quantised
 exactly, no more is measured than how much its latents differ from what a draft has told.
 """

@@ -60,7 +60,7 @@ class Colour(IntEnum):
 
 
 class ChunkType(IntEnum):
-    """Even types are optional; their payloads are in `corelic/codecs/chunks.py`."""
+    """Even types are optional; for their payloads see `codecs.chunks` and `codecs.wiener`."""
 
     LATENTS = 1  # CRC-32 of the symbols, then the entropy-coded words
     ALPHA = 2

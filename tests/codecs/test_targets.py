@@ -17,6 +17,8 @@ from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.passes import silent
 from corelic.codecs.search import Search
 from corelic.codecs.targets import TRIALS, Found, encode_to_psnr, encode_to_size
+from corelic.entropy import container
+from corelic.entropy.container import ChunkType
 from corelic.errors import MemoryBudgetError, TargetError
 from corelic.eval.metrics import psnr_db
 from corelic.media import Picture
@@ -98,6 +100,24 @@ def test_what_no_file_reaches_is_said(codec: FileCodec) -> None:
             encode_to_size(codec, picture, wrong)
         with pytest.raises(TargetError):
             encode_to_psnr(codec, picture, wrong)
+
+
+def has_filter(encoded: bytes) -> bool:
+    return container.read(encoded).payload(ChunkType.FILTER) is not None
+
+
+def test_files_of_a_size_have_filters_and_those_of_a_psnr_none() -> None:
+    picture, codec = Picture(data.astronaut()[:256, 100:420]), open_codec("swift", "cpu")
+    plain = codec.encode(picture, 90)
+    assert has_filter(plain)
+    for target_bytes in (len(plain), 10**7):  # reached, and beyond the best
+        found = encode_to_size(codec, picture, target_bytes)
+        assert len(found.data) <= target_bytes
+        assert has_filter(found.data)
+    assert found.data == codec.encode(picture, 100)
+    quick = FileCodec(codec.weights, codec.device, fast=True)
+    assert not has_filter(encode_to_size(quick, picture, len(plain)).data)
+    assert not has_filter(encode_to_psnr(codec, picture, 36).data)
 
 
 def test_more_than_the_codec_can_use_is_its_best(codec: FileCodec) -> None:

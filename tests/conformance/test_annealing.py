@@ -46,7 +46,9 @@ def test_an_effort_makes_no_file_worse(spec: CodecSpec) -> None:
         codec = codec_of(spec, effort)
         data = codec.encode(picture, QUALITY)
         # Of random weights it may find nothing; words have four bytes, and pixels are rounded.
-        before, after = (cost(plain, picture, each) for each in (plain.encode(picture, 60), data))
+        before, after = (
+            cost(plain, picture, each) for each in (plain.encode(picture, QUALITY), data)
+        )
         assert after <= 1.002 * before + 64
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from corelic.codecs import files
 from corelic.codecs.chunks import extras_of
-from corelic.codecs.files import exact_arithmetic
+from corelic.codecs.files import exact_arithmetic, filter_in
 from corelic.entropy import container
 from corelic.entropy.coder import FrequencyTables
 from tests.entropy import tiny_reader
@@ -55,6 +55,16 @@ def test_both_readers_find_the_same_alpha(stream: Path) -> None:
         return
     size = theirs.height_px, theirs.width_px
     assert ours.alpha.tolist() == tiny_reader.plane(theirs.optional[2], *size, ours.bit_depth)
+
+
+def test_both_readers_find_the_same_filter(stream: Path) -> None:
+    content = container.read(stream.read_bytes())
+    ours = filter_in(content)
+    payload = tiny_reader.read(stream.read_bytes()).optional.get(12)
+    assert (ours is None) == (payload is None) == ("filter" not in stream.stem)
+    if ours is not None:
+        planes = 1 if content.header.colour.name == "GREY" else 3
+        assert ours.weights().tolist() == tiny_reader.filter_weights(payload, planes)
 
 
 def test_both_decoders_find_the_same_symbols(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
