@@ -196,14 +196,14 @@ class Rounded:
 class Fit:
     """Sums over a picture from which its filter follows, added up tile by tile.
 
-    pixels  of the whole picture, as are those that can be seen in what follows
+    pixels  of the whole picture: those that are sampled stand for all of them
     """
 
     def __init__(self, pixels: int) -> None:
         step = min(max(pixels // ENOUGH_PIXELS, 1), LARGEST_STEP)
         self.row_step = step - (step % 2 == 0)
         self.pixels = pixels
-        self.sampled = 0  # of them
+        self.sampled = 0  # of them, seen or not
         self.products = np.zeros((TERMS, TERMS))  # of terms
         self.with_error = np.zeros((TERMS, PLANES))
 
@@ -252,9 +252,8 @@ class Fit:
         """
         if not (np.isfinite(self.products).all() and np.isfinite(self.with_error).all()):
             return None  # what such latents decode to is an error of its own
-        count = self.products[0, 0]  # of those that count
-        if count == 0:
-            return None
+        if self.products[0, 0] == 0:
+            return None  # nothing of the picture can be seen
         worth = lambda_ * 255**2 / PLANES * self.pixels / self.sampled
         least, found = 0.0, None
         for form in range(FORMS):
