@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -63,16 +63,19 @@ def precision_of(recipe: Recipe, accelerator: str) -> Precision:
 def compiled(objective: nn.Module, recipe: Recipe, fabric: Fabric) -> nn.Module:
     """The same as one graph, of fewer and larger kernels.
 
-    On GPUs it is replayed as a CUDA graph: kernels of small networks are shorter than what it takes
-    to launch them. Not where passes share a step: a second pass would overwrite the gradients of
-    the first, which are in the graph's own memory.
+    With the same noise, so that the two can be compared. On GPUs it is replayed as a CUDA graph:
+    kernels of small networks are shorter than what it takes to launch them. Not where passes share
+    a step: a second pass would overwrite the gradients of the first, which are in the graph's own
+    memory.
     """
     if fabric.world_size > 1:
         reason = "compiled steps are for one process; set compiled: false"
         raise TrainingError(reason)
     alone = all(stage.passes == 1 for stage in recipe.stages)
-    mode = "reduce-overhead" if fabric.device.type == "cuda" and alone else "default"
-    graph = torch.compile(objective, fullgraph=True, dynamic=False, mode=mode)
+    replayed = fabric.device.type == "cuda" and alone
+    options: dict[str, str | int | bool | Callable[..., Any]]  # as torch has it
+    options = {"fallback_random": True, "triton.cudagraphs": replayed}
+    graph = torch.compile(objective, fullgraph=True, dynamic=False, options=options)
     return cast(nn.Module, graph)
 
 

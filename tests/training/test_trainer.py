@@ -1,6 +1,7 @@
 import csv
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -178,7 +179,7 @@ def test_compiled_steps_are_those_that_are_not(
     compile_module = torch.compile
 
     def without_code(module: nn.Module, **options: Any) -> nn.Module:
-        options.pop("mode", None)  # is of the other compiler
+        options.pop("options", None)  # are of the other compiler
         return compile_module(module, **options | {"backend": "aot_eager"})
 
     monkeypatch.setattr(torch, "compile", without_code)
@@ -206,17 +207,57 @@ def test_compiled_steps_are_of_one_process(
         tiny_trainer(replace(RECIPE, compiled=True))
 
 
-@pytest.mark.parametrize(("passes", "mode"), [(1, "reduce-overhead"), (2, "default")])
+@pytest.mark.parametrize(("passes", "replayed"), [(1, True), (2, False)])
 def test_passes_that_share_a_step_share_no_graph(
-    monkeypatch: pytest.MonkeyPatch, passes: int, mode: str
+    monkeypatch: pytest.MonkeyPatch, passes: int, replayed: bool
 ) -> None:
     """On a GPU, whose memory of a graph the next pass would overwrite."""
-    asked: list[str] = []
-    monkeypatch.setattr(torch, "compile", lambda module, mode, **_: asked.append(mode))
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        torch, "compile", lambda module, options, **_: asked.append(options["triton.cudagraphs"])
+    )
     stages = (*RECIPE.stages, replace(RECIPE.stages[0], passes=passes))
     gpu: Any = SimpleNamespace(world_size=1, device=torch.device("cuda"))
     of_fabric.compiled(nn.Identity(), replace(RECIPE, stages=stages), gpu)
-    assert asked == [mode]
+    assert asked == [replayed]
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
+@pytest.mark.parametrize("factor", [math.nan, 2.0, 0.0])
+def test_wrong_compiled_gradients_are_found_before_a_step_is_taken(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    """Of a single parameter, as a fault of a compiler makes them."""
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    trainer = tiny_trainer(replace(RECIPE, compiled=True))
+    before = weights_of(trainer)
+    name = "synthesis.extend.weight"
+    parameter = dict(trainer.codec.named_parameters())[name]
+    calls: list[Tensor] = []
+
+    def faulty(gradient: Tensor) -> Tensor:
+        calls.append(gradient)
+        return gradient if len(calls) == 1 else gradient * factor  # the plain step comes first
+
+    parameter.register_hook(faulty)
+    with pytest.raises(TrainingError, match=f"wrong gradients here \\({re.escape(name)}: off by"):
+        trainer.next_step()
+    assert same(weights_of(trainer), before) and trainer.position.step == 0
+
+
+def test_each_stage_is_checked_once_where_steps_are_compiled(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    checked: list[int] = []
+    monkeypatch.setattr(
+        Trainer, "check_compiled", lambda self, step, stage, *_: checked.append(stage.steps)
+    )
+    stages = tuple(replace(RECIPE.stages[0], steps=steps) for steps in (2, 3))
+    trainer = tiny_trainer(replace(RECIPE, stages=stages, compiled=True))
+    for _ in range(5):
+        trainer.next_step()
+    assert checked == [2, 3]
 
 
 @pytest.mark.parametrize(
