@@ -21,7 +21,6 @@ from PIL import Image, features
 
 from corelic.codecs.base import CodecFacts, ImageCodec
 from corelic.codecs.files import memory_for
-from corelic.codecs.jxl_size import jxl_size
 from corelic.codecs.limits import check_size
 from corelic.codecs.rate import QUALITY_MAX, check_quality
 from corelic.entropy.container import MAX_PIXELS
@@ -34,6 +33,7 @@ from corelic.errors import (
     PictureError,
 )
 from corelic.media import Picture, jxl
+from corelic.media.jxl_header import jxl_header
 from corelic.media.metadata import save_options
 from corelic.media.reading import beyond_pillow, opening
 
@@ -271,7 +271,7 @@ class JpegXl(PillowCodec):
         jxl.load_plugin()
 
     def _opened(self, data: bytes, max_pixels: int) -> Image.Image:
-        check_size(*jxl_size(data), max_pixels)  # before the plug-in decodes, as it opens
+        check_size(*jxl_header(data).size, max_pixels)  # before the plug-in decodes, as it opens
         return super()._opened(data, max_pixels)
 
     def settings(self, quality: float, picture: Picture) -> dict[str, object]:

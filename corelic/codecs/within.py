@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from PIL import Image
 
-from corelic.codecs.jxl_size import jxl_size
 from corelic.codecs.limits import MEMORY_BYTES, check_size
 from corelic.entropy import container
 from corelic.errors import NotACorelicFileError
 from corelic.media import Picture, jxl, read_picture
+from corelic.media.jxl_header import jxl_header
 from corelic.media.reading import from_image, open_image
 
 
@@ -54,7 +54,7 @@ def open_within(data: bytes, name: str, max_pixels: int) -> Image.Image | None:
     if data.startswith(jxl.SIGNATURES):  # which its plug-in decodes as it opens
         size = 0, 0
         with suppress(ValueError):  # it will say what is wrong
-            size = jxl_size(data)
+            size = jxl_header(data).size
         check_size(*size, max_pixels)
     image = open_image(data, name, max_pixels=max_pixels)
     if image is not None:

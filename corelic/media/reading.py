@@ -27,6 +27,7 @@ from corelic.disk import read_file
 from corelic.errors import CorelicError, OutOfMemoryError, PictureError, PictureWarning
 from corelic.media import jxl
 from corelic.media.deep import check_deep, is_deep, read_deep
+from corelic.media.jxl_header import jxl_header
 from corelic.media.metadata import UPRIGHT, bytes_of, metadata_of, orientation_of, turn
 from corelic.media.picture import Picture, Samples
 
@@ -103,11 +104,13 @@ def open_image(
                 opens, unless somebody has told Pillow how much that is. Only of a format that
                 Pillow decodes as it opens, larger ones are refused here
 
-    PictureError for a picture that it knows, and cannot open; MissingPartError for JPEG XL where
-    Pillow's plug-in is not installed.
+    PictureError for a picture that it knows, and cannot open, and for an animated JPEG XL, which
+    its plug-in takes for a still one; MissingPartError for JPEG XL where that is not installed.
     """
     if _begins_as(jxl.SIGNATURES, source):
         jxl.load_plugin()
+        if _is_animated_jxl(source):
+            raise several_frames(name)
     eager = max_pixels is not None and _begins_as(_EAGER, source)
     try:
         with opening(max_pixels if eager or max_pixels is None else sys.maxsize):
@@ -122,6 +125,17 @@ def open_image(
         raise PictureError(name, "needs more memory than there is") from error
     except Exception as error:
         raise _undecodable(name, error) from error
+
+
+def several_frames(name: str) -> PictureError:
+    return PictureError(name, "has several frames; extract one and encode that")
+
+
+def _is_animated_jxl(source: bytes | Path) -> bool:
+    with suppress(ValueError, OSError):  # opening will say what is wrong
+        whole = source if isinstance(source, bytes) else source.read_bytes()
+        return jxl_header(whole).animated
+    return False
 
 
 def _begins_as(signatures: tuple[bytes, ...], source: bytes | Path) -> bool:
@@ -186,7 +200,7 @@ def from_image(image: Image.Image, name: str, *, max_pixels: int | None = None) 
         # Which looks through all of some files, and so may find them damaged.
         several = getattr(image, "is_animated", False)
         if several and image.format not in _FIRST_IS_ALL:
-            raise PictureError(name, "has several frames; extract one and encode that")
+            raise several_frames(name)
         if isinstance(image, _HoldsPicture) and (own := image.decode_picture()) is not None:
             # Upright whatever it says; of `info`, since that may have been changed.
             kept = metadata_of(image)

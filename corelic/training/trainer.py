@@ -14,11 +14,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from lightning.fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 
@@ -43,6 +44,7 @@ START_CROPS = 256  # for the statistics that a codec starts from
 START_CROP_PX = 256
 START_STEP = 2**32 - 1  # the number of their step: training never gets there
 CUTTERS = 8  # at most: a crop takes a few milliseconds of a core, a step on a GPU some
+LOCK = "lock"  # the file in a run's folder that whoever trains there holds
 LOG_EVERY_STEPS = 100
 MAX_SKIPPED_STEPS = 100  # one after the other
 # A step that took longer than both means that the process was paused, and counts as so much.
@@ -221,7 +223,28 @@ class Trainer:
         """Trains to the end of the recipe, saving a checkpoint now and then and at the end.
 
         stop_after_s  of the clock; a later `Trainer` of the same folder goes on from there
+
+        TrainingError where another process is at it: each would remove the other's checkpoints.
         """
+        with self.alone():
+            yield from self._run(stop_after_s)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds the run's folder; the system lets go of it when a process ends, however it does."""
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        try:
+            if self.fabric.is_global_zero:
+                lock.acquire()
+        except Timeout as error:
+            reason = "wait for it, or give this run another folder"
+            raise TrainingError(f"{self.folder} is being trained in already; {reason}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _run(self, stop_after_s: float) -> Iterator[Progress]:
         self.remember_setup()
         if self.position.step >= self.recipe.steps:
             return

@@ -28,6 +28,7 @@ from corelic.errors import (
     TooManyPixelsError,
 )
 from corelic.media import Picture, deep, reading
+from corelic.media.jxl_header import JxlHeader
 from tests.media.files import deep_png, deep_sgi, file_bytes, grey_tiff
 
 
@@ -504,7 +505,8 @@ def test_what_decodes_as_it_opens_is_refused_before_it_does(format: str) -> None
 def test_the_size_of_a_jpeg_xl_file_is_known_before_it_is_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(within, "jxl_size", lambda data: (10**5, 10**5))
+    enormous = JxlHeader(10**5, 10**5, animated=False)
+    monkeypatch.setattr(within, "jxl_header", lambda data: enormous)
     monkeypatch.setattr(within, "open_image", None)
     with pytest.raises(TooManyPixelsError):
         read_within(b"\xff\x0a" + bytes(20), "it", max_pixels=10**8)
