@@ -213,7 +213,7 @@ class Fit:
         seen  (h, w) bool, those that count; all unless given
         """
         _, height, width = x.shape
-        strip = max(STRIP_PIXELS // width // self.row_step, 1) * self.row_step
+        strip = max(STRIP_PIXELS // width, 1) * self.row_step
         for top in range(0, height, strip):
             rows = slice(top, min(top + strip, height))
             around = x_hat[:, top : rows.stop + 2 * MARGIN_PX]
@@ -221,29 +221,32 @@ class Fit:
 
     def _add_strip(self, x: Tensor, x_hat: Tensor, seen: Tensor | None) -> None:
         to_opponents = torch.from_numpy(OPPONENTS).to(x)
-        planes = torch.einsum("ac,chw->ahw", to_opponents, x_hat.clamp(0, 1) - LEVEL)
         _, height, width = x.shape
         rows = slice(0, height, self.row_step)
+        lines = {}  # (3, rows, width + 2) opponent planes: those above, of and below the rows
+        for row in (-1, 0, 1):
+            at = slice(MARGIN_PX + row, MARGIN_PX + row + height, self.row_step)
+            seen_there = x_hat[:, at].clamp(0, 1) - LEVEL
+            lines[row] = torch.einsum("ac,chw->ahw", to_opponents, seen_there)
 
         def moved(row: int, column: int) -> Tensor:
-            above, left = MARGIN_PX + row, MARGIN_PX + column
-            return planes[:, above : above + height, left : left + width][:, rows]
+            left = MARGIN_PX + column
+            return lines[row][:, :, left : left + width]
 
         centre = moved(0, 0)
         differences = [
             moved(row, column) + moved(-row, -column) - 2 * centre for row, column in DIFFERENCES
         ]
         second = torch.stack(differences, 1).flatten(0, 1)
-        terms = torch.cat([torch.ones_like(centre[:1]), centre, second]).flatten(1)
         error = torch.einsum("ac,chw->ahw", to_opponents, x[:, rows] - LEVEL) - centre
-        error = error.flatten(1)
-        self.sampled += terms.shape[1]
+        values = torch.cat([torch.ones_like(centre[:1]), centre, second, error]).flatten(1)
+        self.sampled += values.shape[1]
         if seen is not None:
-            chosen = seen[rows].flatten()
-            terms, error = terms[:, chosen], error[:, chosen]
-        terms = terms.double()
-        self.products += (terms @ terms.T).cpu().numpy()
-        self.with_error += (terms @ error.double().T).cpu().numpy()
+            values = values[:, seen[rows].flatten()]
+        values = values.double()
+        sums = (values[:TERMS] @ values.T).cpu().numpy()
+        self.products += sums[:, :TERMS]
+        self.with_error += sums[:, TERMS:]
 
     def best(self, lambda_: float, *, grey: bool) -> WienerFilter | None:
         """The filter whose bits are worth most at λ; None where none is worth any.
