@@ -28,6 +28,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from corelic.disk import atomic_write
+from corelic.errors import TrainingError
 from corelic.eval.machine import machine
 from corelic.training.recipe import Recipe, load_recipe
 from corelic.training.setup import DATA_VARIABLE, Setup
@@ -174,7 +175,11 @@ def main() -> int:
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
     for mode in given.modes.split(","):
         for batch in map(int, given.batches.split(",")):
-            rows.append(measured(recipe, mode, batch, given))
+            try:
+                rows.append(measured(recipe, mode, batch, given))
+            except TrainingError as error:  # too little memory, say: the others may do
+                print(f"| `{mode}` | {batch} crops | {error} |", flush=True)
+                continue
             print("\n".join(shown(rows[-1])), flush=True)
             if given.out is not None:  # time may be up before the last row
                 result = {"machine": machine(given.device), "rows": [asdict(row) for row in rows]}

@@ -226,8 +226,8 @@ class Fit:
         lines = {}  # (3, rows, width + 2) opponent planes: those above, of and below the rows
         for row in (-1, 0, 1):
             at = slice(MARGIN_PX + row, MARGIN_PX + row + height, self.row_step)
-            seen_there = x_hat[:, at].clamp(0, 1) - LEVEL
-            lines[row] = torch.einsum("ac,chw->ahw", to_opponents, seen_there)
+            pixels = x_hat[:, at].clamp(0, 1) - LEVEL
+            lines[row] = torch.einsum("ac,chw->ahw", to_opponents, pixels)
 
         def moved(row: int, column: int) -> Tensor:
             left = MARGIN_PX + column

@@ -110,7 +110,7 @@ def open_image(
     if _begins_as(jxl.SIGNATURES, source):
         jxl.load_plugin()
         if _is_animated_jxl(source):
-            raise several_frames(name)
+            raise _several_frames(name)
     eager = max_pixels is not None and _begins_as(_EAGER, source)
     try:
         with opening(max_pixels if eager or max_pixels is None else sys.maxsize):
@@ -127,7 +127,7 @@ def open_image(
         raise _undecodable(name, error) from error
 
 
-def several_frames(name: str) -> PictureError:
+def _several_frames(name: str) -> PictureError:
     return PictureError(name, "has several frames; extract one and encode that")
 
 
@@ -200,7 +200,7 @@ def from_image(image: Image.Image, name: str, *, max_pixels: int | None = None) 
         # Which looks through all of some files, and so may find them damaged.
         several = getattr(image, "is_animated", False)
         if several and image.format not in _FIRST_IS_ALL:
-            raise several_frames(name)
+            raise _several_frames(name)
         if isinstance(image, _HoldsPicture) and (own := image.decode_picture()) is not None:
             # Upright whatever it says; of `info`, since that may have been changed.
             kept = metadata_of(image)

@@ -249,15 +249,33 @@ def test_each_stage_is_checked_once_where_steps_are_compiled(
     tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
-    checked: list[int] = []
-    monkeypatch.setattr(
-        Trainer, "check_compiled", lambda self, step, stage, *_: checked.append(stage.steps)
-    )
     stages = tuple(replace(RECIPE.stages[0], steps=steps) for steps in (2, 3))
     trainer = tiny_trainer(replace(RECIPE, stages=stages, compiled=True))
+    plain, checked = trainer.named_gradients, []
+
+    def counted(step: int, *rest: Any) -> dict[str, Tensor]:
+        checked.append(step)
+        return plain(step, *rest)
+
+    monkeypatch.setattr(trainer, "named_gradients", counted)
     for _ in range(5):
         trainer.next_step()
-    assert checked == [2, 3]
+    assert checked == [0, 0, 2, 2]
+
+
+def test_a_step_that_is_skipped_says_nothing_of_a_compiler(
+    tiny_trainer: type[TinyTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where plain gradients are not finite either, the next step is checked."""
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    trainer = tiny_trainer(replace(RECIPE, compiled=True))
+    of_trainer = "corelic.training.trainer.as_float"
+    monkeypatch.setattr(of_trainer, lambda crops: as_float(crops) * math.nan)
+    trainer.next_step()
+    assert trainer.position.skipped_steps == 1 and not trainer.checked
+    monkeypatch.setattr(of_trainer, as_float)
+    trainer.next_step()
+    assert trainer.position.skipped_steps == 1 and len(trainer.checked) == 1
 
 
 @pytest.mark.parametrize(
