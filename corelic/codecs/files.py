@@ -33,7 +33,7 @@ from corelic.codecs.precision import has_fast_bfloat16, lower_precision
 from corelic.codecs.rate import QUALITY_STEPS, check_quality, lambda_of
 from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
-from corelic.codecs.wiener import MARGIN_PX, Fit, WienerFilter, filter_of
+from corelic.codecs.wiener import MARGIN_PX, Fit, WienerFilter, filter_in
 from corelic.entropy import container
 from corelic.entropy.coder import Decoder
 from corelic.entropy.container import MAX_PIXELS, Chunk, ChunkType, Colour, Container, Header
@@ -440,13 +440,6 @@ def quality_step_of(quality: float) -> int:
     """What a file holds: sixteenths; QualityError outside 0 … 100."""
     check_quality(quality)
     return round(quality * QUALITY_STEPS)
-
-
-def filter_in(content: Container) -> WienerFilter | None:
-    """ChunkError for a chunk that holds none."""
-    payload = content.payload(ChunkType.FILTER)
-    grey = content.header.colour is Colour.GREY
-    return None if payload is None else filter_of(payload, grey=grey)
 
 
 def colour_of(picture: Picture) -> Colour:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from corelic.entropy.container import ChunkType, label
+from corelic.entropy.container import ChunkType, Colour, Container, label
 from corelic.errors import ChunkError
 
 MARGIN_PX = 1  # that a filtered pixel sees each way
@@ -142,6 +142,13 @@ class WienerFilter:
             bits += [n >> place & 1 for place in reversed(range(rice))]
         first = self.form + 4 * self.precision + 32 * rice
         return bytes([first]) + np.packbits(np.array(bits, np.uint8)).tobytes()
+
+
+def filter_in(content: Container) -> WienerFilter | None:
+    """ChunkError for a chunk that holds none."""
+    payload = content.payload(ChunkType.FILTER)
+    grey = content.header.colour is Colour.GREY
+    return None if payload is None else filter_of(payload, grey=grey)
 
 
 def filter_of(payload: bytes, *, grey: bool) -> WienerFilter:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from corelic.codecs import files
 from corelic.codecs.chunks import extras_of
-from corelic.codecs.files import exact_arithmetic, filter_in
+from corelic.codecs.files import exact_arithmetic
+from corelic.codecs.wiener import filter_in
 from corelic.entropy import container
 from corelic.entropy.coder import FrequencyTables
 from tests.entropy import tiny_reader
