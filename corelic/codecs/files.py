@@ -33,7 +33,7 @@ from corelic.codecs.precision import has_fast_bfloat16, lower_precision
 from corelic.codecs.rate import QUALITY_STEPS, check_quality, lambda_of
 from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
-from corelic.codecs.wiener import MARGIN_PX, Fit, WienerFilter, filter_in
+from corelic.codecs.wiener import MARGIN_PX, Fit, WienerFilter, clip_for, filter_in
 from corelic.entropy import container
 from corelic.entropy.coder import Decoder
 from corelic.entropy.container import MAX_PIXELS, Chunk, ChunkType, Colour, Container, Header
@@ -186,13 +186,13 @@ class FileCodec(ImageCodec):
         self, passes: Passes, picture: Picture, y_hat: Tensor, quality: Tensor
     ) -> tuple[Chunk, ...]:
         """The filter of what ŷ decodes to, where one is worth its bits."""
-        fit = Fit(picture.width_px * picture.height_px)
+        lambda_ = float(lambda_of(self.spec, quality))
+        fit = Fit(picture.width_px * picture.height_px, clip_for(lambda_))
         for area, x_hat in passes.pictures_of(y_hat, quality, MARGIN_PX):
             x = self.to_tensor(Picture(picture.pixels[area]))[0]
             height, width = (side + 2 * MARGIN_PX for side in x.shape[1:])
             seen = None if picture.alpha is None else torch.from_numpy(picture.alpha[area] != 0)
             fit.add(x, x_hat[:, :height, :width], seen)
-        lambda_ = float(lambda_of(self.spec, quality))
         found = fit.best(lambda_, grey=colour_of(picture) is Colour.GREY)
         return () if found is None else (Chunk(ChunkType.FILTER, found.payload()),)
 
@@ -312,7 +312,7 @@ class FileCodec(ImageCodec):
         wiener: WienerFilter | None = None,
     ) -> Iterator[tuple[Area, Samples]]:
         """A picture of height and width `size`, tile by tile: where, and its pixels."""
-        margin_px = 0 if wiener is None else MARGIN_PX
+        margin_px = 0 if wiener is None else wiener.margin_px
         for (rows, columns), x_hat in passes.pictures_of(y_hat, quality, margin_px):
             # A sum is not finite if one of its terms is not, and takes a tenth of the time.
             if not bool(x_hat.sum().isfinite()):

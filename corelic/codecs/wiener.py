@@ -1,12 +1,13 @@
 """A filter fitted to one picture: what its encoder alone knows of the decoder's error.
 
     x̂ ─ clamp ─┬──────────────────────────────────────► + ─► picture
-               └─► 3×3 filter, its numbers in the file ─┘
+               └─► filter, its numbers in the file ─────┘
 
 Least squares between a picture and what its file decodes to, as Wiener filters of AV1 and the
 adaptive loop filter of VVC are found (Karczewicz et al., "VVC In-Loop Filters", IEEE TCSVT 31(10),
-2021, section IV). Ours differs: each plane of an orthonormal YCbCr is corrected from all three, the
-number of terms and their precision are chosen by rate and distortion, and numbers are rounded one
+2021, section IV), whose clipping of differences is here, too. Ours differs: each plane of an
+orthonormal YCbCr is corrected from all three, the number of terms and their precision are chosen by
+rate and distortion, a difference counts both with clipping and without, and numbers are rounded one
 after the other, each making up for those before it.
 """
 
@@ -24,16 +25,25 @@ from torch import Tensor
 from corelic.entropy.container import ChunkType, Colour, Container, label
 from corelic.errors import ChunkError
 
-MARGIN_PX = 1  # that a filtered pixel sees each way
+MARGIN_PX = 2  # at most, that a filtered pixel sees each way
 LEVEL = 0.5  # subtracted from x in [0, 1]
 PLANES = 3
-# What a plane is corrected by: a constant, the three planes, and of each the second differences
-# along two axes and two diagonals.
-DIFFERENCES = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
-TERMS = 1 + PLANES + PLANES * len(DIFFERENCES)
+# What a plane is corrected by: a constant, the three planes, and of each second differences, to
+# the eight pixels around, to the sixteen around these, and with both first ones of each clipped.
+NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
+FAR = ((0, 2), (2, 0), (2, 2), (2, -2), (1, 2), (1, -2), (2, 1), (2, -1))
+CLIPPED = NEAR + FAR[:4]
+FIRST_NEAR = 1 + PLANES
+FIRST_FAR = FIRST_NEAR + PLANES * len(NEAR)
+FIRST_CLIPPED = FIRST_FAR + PLANES * len(FAR)
+TERMS = FIRST_CLIPPED + PLANES * len(CLIPPED)
 # A number's unit is this power of two, less one for each step of precision.
-UNIT_EXPONENT = np.array([-10] + PLANES * [-7] + PLANES * len(DIFFERENCES) * [-5])
-FORMS = 3
+UNIT_EXPONENT = np.array([-10] + PLANES * [-7] + (TERMS - FIRST_NEAR) * [-5])
+FORMS = 4
+CLIPPING = 3  # the form with clipped and with far differences
+CLIPS = range(16)
+# Two to three times the root mean square of errors of `swift` on photographs, by λ.
+CLIP_LEVEL, CLIP_LAMBDA, CLIP_SLOPE = 0.087, 0.0008, -0.283
 PRECISIONS = range(6)
 MOST_RICE = 7
 CHUNK_BITS = 8 * 7  # type, length and CRC-32; the header says in one byte more that it is there
@@ -51,7 +61,7 @@ def largest(precision: int) -> NDArray[np.int64]:
 
 
 # No payload has more: each number as long as it gets.
-MOST_BYTES = 1 + -(-PLANES * int((2 * largest(PRECISIONS[-1]) + 1 + MOST_RICE).sum()) // 8)
+MOST_BYTES = 2 + -(-PLANES * int((2 * largest(PRECISIONS[-1]) + 1 + MOST_RICE).sum()) // 8)
 
 
 def _opponents() -> NDArray[np.float64]:
@@ -65,11 +75,28 @@ OPPONENTS = _opponents()
 
 
 def terms_of(form: int, plane: int) -> list[int]:
-    """Which of the terms a plane is corrected by: 0 without differences, 1 its own, 2 all."""
-    first = 1 + PLANES
-    own = first + plane * len(DIFFERENCES)
-    stops = {0: (own, own), 1: (own, own + len(DIFFERENCES)), 2: (first, TERMS)}
-    return [*range(first), *range(*stops[form])]
+    """Which of the terms a plane is corrected by.
+
+    0 without differences, 1 its own near ones, 2 all near ones, 3 its own far and clipped ones, too
+    """
+
+    def own(first: int, each: int) -> range:
+        return range(first + plane * each, first + (plane + 1) * each)
+
+    level, near = range(FIRST_NEAR), range(FIRST_NEAR, FIRST_FAR)
+    if form == 0:
+        return [*level]
+    if form == 1:
+        return [*level, *own(FIRST_NEAR, len(NEAR))]
+    if form == 2:
+        return [*level, *near]
+    return [*level, *near, *own(FIRST_FAR, len(FAR)), *own(FIRST_CLIPPED, len(CLIPPED))]
+
+
+def clip_for(lambda_: float) -> int:
+    """At which differences are best clipped, by λ: in half powers of two below 1."""
+    level = CLIP_LEVEL * (lambda_ / CLIP_LAMBDA) ** CLIP_SLOPE
+    return int(np.clip(round(-2 * np.log2(level)), CLIPS[0], CLIPS[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +106,13 @@ class WienerFilter:
     form       how many terms there are; see `terms_of`
     precision  of all numbers, in bits beyond the least
     numbers    plane after plane, in the order of terms: of Y, then Cb and Cr, or of Y alone
+    clip       differences of form 3 are clipped to 2^(−clip / 2); 0 of other forms
     """
 
     form: int
     precision: int
     numbers: tuple[int, ...]
+    clip: int = 0
 
     def weights(self) -> NDArray[np.float64]:
         """(3, TERMS): corrected plane, term."""
@@ -98,30 +127,67 @@ class WienerFilter:
     def _planes(self) -> int:
         return len(self.numbers) // len(terms_of(self.form, 0))
 
+    @property
+    def margin_px(self) -> int:
+        """How far a filtered pixel sees each way."""
+        return 2 if self.form == CLIPPING else 1
+
     def convolution(self) -> tuple[Tensor, Tensor]:
-        """Weight (3, 3, 3, 3) and bias (3,), float32: from RGB in [0, 1] to filtered RGB."""
+        """Weight (3, 3, n, n) and bias (3,), float32: from RGB in [0, 1] to filtered RGB.
+
+        Without what is clipped.
+        """
         weights = self.weights()
-        kernel = np.zeros((PLANES, PLANES, 3, 3))
-        kernel[:, :, 1, 1] = weights[:, 1 : 1 + PLANES]
-        differences = weights[:, 1 + PLANES :].reshape(PLANES, PLANES, len(DIFFERENCES))
-        for number, (row, column) in enumerate(DIFFERENCES):
-            for sign in (1, -1):
-                kernel[:, :, 1 + sign * row, 1 + sign * column] += differences[:, :, number]
-            kernel[:, :, 1, 1] -= 2 * differences[:, :, number]
+        middle = self.margin_px
+        kernel = np.zeros((PLANES, PLANES, 2 * middle + 1, 2 * middle + 1))
+        kernel[:, :, middle, middle] = weights[:, 1:FIRST_NEAR]
+        for first, moves in ((FIRST_NEAR, NEAR), (FIRST_FAR, FAR))[:middle]:
+            for number, (row, column) in enumerate(moves):
+                stop = first + PLANES * len(moves)
+                each = weights[:, first + number : stop : len(moves)]  # corrected plane, plane
+                for sign in (1, -1):
+                    kernel[:, :, middle + sign * row, middle + sign * column] += each
+                kernel[:, :, middle, middle] -= 2 * each
         kernel = np.einsum("ap,abij,bq->pqij", OPPONENTS, kernel, OPPONENTS)
         bias = OPPONENTS.T @ weights[:, 0] - LEVEL * kernel.sum((1, 2, 3))
-        kernel[:, :, 1, 1] += np.eye(PLANES)
+        kernel[:, :, middle, middle] += np.eye(PLANES)
         return torch.from_numpy(kernel).float(), torch.from_numpy(bias).float()
 
     def applied(self, x_hat: Tensor) -> Tensor:
-        """Decoded pixels (3, h + 2, w + 2) with a margin, -> (3, h, w), not clamped."""
+        """Decoded pixels (3, h + 2 · margin, w + 2 · margin) -> (3, h, w), not clamped."""
         weight, bias = (part.to(x_hat.device) for part in self.convolution())
-        return F.conv2d(x_hat.clamp(0, 1).unsqueeze(0), weight, bias)[0]
+        x_hat = x_hat.clamp(0, 1)
+        found = F.conv2d(x_hat.unsqueeze(0), weight, bias)[0]
+        if self.form == CLIPPING:
+            found += self._clipped(x_hat)
+        return found
+
+    def _clipped(self, x_hat: Tensor) -> Tensor:
+        """What clipped differences add: (3, h + 4, w + 4) -> (3, h, w)."""
+        weights = self.weights()[:, FIRST_CLIPPED:].reshape(PLANES, PLANES, len(CLIPPED))
+        own = torch.from_numpy(np.einsum("ppn->np", weights)).to(x_hat)[:, :, None, None]
+        to_opponents = torch.from_numpy(OPPONENTS).to(x_hat)
+        planes = torch.einsum("ac,chw->ahw", to_opponents, x_hat)
+        found = torch.zeros_like(planes[:, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX])
+        _, height, width = found.shape
+        strip = max(STRIP_PIXELS // width, 1)
+        for top in range(0, height, strip):
+            rows = min(strip, height - top)
+            lines = planes[:, top : top + rows + 2 * MARGIN_PX]
+            part = found[:, top : top + rows]
+            for weight, move in zip(own, CLIPPED, strict=True):
+                row, column = move
+                change = clipped_change(lines, row, column, clip_level(self.clip))
+                ahead = change[:, row : row + rows, max(column, 0) :][:, :, :width]
+                # What a pixel is ahead of another, that one is behind it.
+                behind = change[:, :rows, max(-column, 0) :][:, :, :width]
+                part.addcmul_(ahead, weight).addcmul_(behind, weight, value=-1)
+        return torch.einsum("ac,ahw->chw", to_opponents, found)
 
     @property
     def payload_bytes(self) -> int:
         """How many `payload` has."""
-        return 1 + -(-int(self._rice_bits().min()) // 8)
+        return 1 + (self.form == CLIPPING) + -(-int(self._rice_bits().min()) // 8)
 
     def _folded(self) -> NDArray[np.int64]:
         numbers = np.array(self.numbers, np.int64)
@@ -141,7 +207,8 @@ class WienerFilter:
             bits += (n >> rice) * [1] + [0]
             bits += [n >> place & 1 for place in reversed(range(rice))]
         first = self.form + 4 * self.precision + 32 * rice
-        return bytes([first]) + np.packbits(np.array(bits, np.uint8)).tobytes()
+        second = [self.clip] if self.form == CLIPPING else []
+        return bytes([first, *second]) + np.packbits(np.array(bits, np.uint8)).tobytes()
 
 
 def filter_in(content: Container) -> WienerFilter | None:
@@ -156,11 +223,13 @@ def filter_of(payload: bytes, *, grey: bool) -> WienerFilter:
     if not payload or len(payload) > MOST_BYTES:
         raise _refused(f"it has {len(payload):,} bytes, not 1 to {MOST_BYTES:,}")
     form, precision, rice = payload[0] & 3, payload[0] >> 2 & 7, payload[0] >> 5
-    if form >= FORMS:
-        raise _refused(f"its form is {form}; there are 0 to {FORMS - 1}")
     if precision not in PRECISIONS:
         raise _refused(f"its precision is {precision}; there are 0 to {PRECISIONS[-1]}")
-    bits = iter(np.unpackbits(np.frombuffer(payload, np.uint8, offset=1)).tolist())
+    second = payload[1:2] if form == CLIPPING else b"\0"
+    if not second or second[0] not in CLIPS:
+        raise _refused(f"it clips at none of {CLIPS[0]} to {CLIPS[-1]}")
+    offset = 2 if form == CLIPPING else 1
+    bits = iter(np.unpackbits(np.frombuffer(payload, np.uint8)[offset:]).tolist())
     planes = 1 if grey else PLANES
     try:
         count = planes * len(terms_of(form, 0))
@@ -170,10 +239,27 @@ def filter_of(payload: bytes, *, grey: bool) -> WienerFilter:
     left = list(bits)
     if len(left) >= 8 or any(left):
         raise _refused("it goes on after its last number")
-    found = WienerFilter(form, precision, numbers)
+    found = WienerFilter(form, precision, numbers, second[0])
     if np.abs(found.weights()).max() > 1:
         raise _refused("a weight in it is beyond 1")
     return found
+
+
+def clip_level(clip: int) -> float:
+    return float(2.0 ** (-clip / 2))
+
+
+def clipped_change(planes: Tensor, row: int, column: int, level: float) -> Tensor:
+    """To the pixel so many rows, of which none is up, and columns away, less the one itself.
+
+    Planes (3, h + 4, w + 4) -> (3, h + row, w + |column|): pixels without the margin, and those
+    from which a move leads to one of them.
+    """
+    height, width = planes.shape[1] - MARGIN_PX, planes.shape[2] - MARGIN_PX
+    top, left, right = MARGIN_PX - row, MARGIN_PX - max(column, 0), width - min(column, 0)
+    start = planes[:, top:height, left:right]
+    stop = planes[:, top + row : height + row, left + column : right + column]
+    return (stop - start).clamp_(-level, level)
 
 
 def _number(bits: Iterator[int], rice: int) -> int:
@@ -204,9 +290,11 @@ class Fit:
     """Sums over a picture from which its filter follows, added up tile by tile.
 
     pixels  of the whole picture: those that are sampled stand for all of them
+    clip    where differences are clipped
     """
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, pixels: int, clip: int) -> None:
+        self.clip = clip
         step = min(max(pixels // ENOUGH_PIXELS, 1), LARGEST_STEP)
         self.row_step = step - (step % 2 == 0)
         self.pixels = pixels
@@ -215,7 +303,7 @@ class Fit:
         self.with_error = np.zeros((TERMS, PLANES))
 
     def add(self, x: Tensor, x_hat: Tensor, seen: Tensor | None = None) -> None:
-        """Pixels (3, h, w) in [0, 1], and decoded (3, h + 2, w + 2), with a margin.
+        """Pixels (3, h, w) in [0, 1], and decoded (3, h + 4, w + 4), with a margin.
 
         seen  (h, w) bool, those that count; all unless given
         """
@@ -230,8 +318,8 @@ class Fit:
         to_opponents = torch.from_numpy(OPPONENTS).to(x)
         _, height, width = x.shape
         rows = slice(0, height, self.row_step)
-        lines = {}  # (3, rows, width + 2) opponent planes: those above, of and below the rows
-        for row in (-1, 0, 1):
+        lines = {}  # (3, rows, width + 4) opponent planes: those of the rows, and around them
+        for row in range(-MARGIN_PX, MARGIN_PX + 1):
             at = slice(MARGIN_PX + row, MARGIN_PX + row + height, self.row_step)
             pixels = x_hat[:, at].clamp(0, 1) - LEVEL
             lines[row] = torch.einsum("ac,chw->ahw", to_opponents, pixels)
@@ -241,16 +329,27 @@ class Fit:
             return lines[row][:, :, left : left + width]
 
         centre = moved(0, 0)
-        differences = [
-            moved(row, column) + moved(-row, -column) - 2 * centre for row, column in DIFFERENCES
-        ]
-        second = torch.stack(differences, 1).flatten(0, 1)
-        error = torch.einsum("ac,chw->ahw", to_opponents, x[:, rows] - LEVEL) - centre
-        values = torch.cat([torch.ones_like(centre[:1]), centre, second, error]).flatten(1)
+        size = centre.shape[1:]
+        values = torch.empty((TERMS + PLANES, *size), dtype=torch.float64, device=x.device)
+        values[0] = 1
+        values[1:FIRST_NEAR] = centre
+        near = values[FIRST_NEAR:FIRST_FAR].view(PLANES, len(NEAR), *size)
+        far = values[FIRST_FAR:FIRST_CLIPPED].view(PLANES, len(FAR), *size)
+        clipped = values[FIRST_CLIPPED:TERMS].view(PLANES, len(CLIPPED), *size)
+        level = clip_level(self.clip)
+        for number, (row, column) in enumerate(NEAR + FAR):
+            one, other = moved(row, column) - centre, moved(-row, -column) - centre
+            if number < len(NEAR):
+                near[:, number] = one + other
+            else:
+                far[:, number - len(NEAR)] = one + other
+            if number < len(CLIPPED):
+                clipped[:, number] = one.clamp_(-level, level) + other.clamp_(-level, level)
+        values[TERMS:] = torch.einsum("ac,chw->ahw", to_opponents, x[:, rows] - LEVEL) - centre
+        values = values.flatten(1)
         self.sampled += values.shape[1]
         if seen is not None:
             values = values[:, seen[rows].flatten()]
-        values = values.double()
         sums = (values[:TERMS] @ values.T).cpu().numpy()
         self.products += sums[:, :TERMS]
         self.with_error += sums[:, TERMS:]
@@ -272,7 +371,8 @@ class Fit:
                 numbers = np.concatenate([plane.numbers[precision] for plane in planes])
                 if not numbers.any():
                     continue
-                candidate = WienerFilter(form, precision, tuple(numbers.tolist()))
+                clip = self.clip if form == CLIPPING else 0
+                candidate = WienerFilter(form, precision, tuple(numbers.tolist()), clip)
                 gain = sum(float(plane.gains[precision]) for plane in planes)
                 cost = 8 * candidate.payload_bytes + CHUNK_BITS - worth * gain
                 if cost < least:

@@ -11,7 +11,7 @@ from corelic.codecs.files import exact_arithmetic, to_pixels
 from corelic.codecs.limits import MEMORY_BYTES
 from corelic.codecs.memory import Costs
 from corelic.codecs.passes import silent
-from corelic.codecs.wiener import CHUNK_BITS, filter_of
+from corelic.codecs.wiener import CHUNK_BITS, filter_of, terms_of
 from corelic.entropy import container
 from corelic.entropy.container import Chunk, ChunkType, Colour
 from corelic.errors import ChunkError
@@ -44,12 +44,14 @@ def test_a_filter_lowers_the_error(spec: CodecSpec) -> None:
 @every_codec
 @pytest.mark.usefixtures("in_float32")
 @pytest.mark.parametrize("colour", ["rgb", "grey"])
-def test_the_decoder_applies_it_to_the_padded_picture(spec: CodecSpec, colour: str) -> None:
+@pytest.mark.parametrize("form", [1, 3])
+def test_the_decoder_applies_it_to_the_padded_picture(
+    spec: CodecSpec, colour: str, form: int
+) -> None:
     """As the format page says, on what the decoder makes without it; in numbers large enough."""
     codec, picture = file_codec(spec), photo(33, 70, colour)
     content = container.read(unfiltered(spec).encode(picture, QUALITY))
-    count = 8 if colour == "grey" else 24
-    payload = bytes([1 + 32 * 2]) + packed([(-1) ** n * (n % 7) for n in range(count)], 2)
+    payload = written(form, planes=1 if colour == "grey" else 3)
     data = container.write(replace(content, optional=(Chunk(ChunkType.FILTER, payload),)))
     with exact_arithmetic():
         passes = codec.passes(70, 33, "decode", MEMORY_BYTES, silent)
@@ -57,7 +59,8 @@ def test_the_decoder_applies_it_to_the_padded_picture(spec: CodecSpec, colour: s
         ((_, x_hat),) = passes.pictures_of(y_hat, codec.quality_tensor(QUALITY))
     assert x_hat.shape[1] > 33 and x_hat.shape[2] > 70
     weights = tiny_reader.filter_weights(payload, 1 if colour == "grey" else 3)
-    expected = tiny_reader.filtered(x_hat.numpy().astype(float), weights)
+    clip = tiny_reader.filter_clip(payload)
+    expected = tiny_reader.filtered(x_hat.numpy().astype(float), weights, clip)
     colours = Colour.GREY if colour == "grey" else Colour.RGB
     pixels = to_pixels(torch.tensor(expected)[:, :33, :70], colours)
     assert np.abs(codec.decode(data).pixels.astype(int) - pixels).max() <= 1
@@ -67,17 +70,24 @@ def test_the_decoder_applies_it_to_the_padded_picture(spec: CodecSpec, colour: s
 @pytest.mark.parametrize(
     "spec", [spec for spec in SPECS if spec.tiling == "halo"], ids=lambda spec: spec.full_name
 )
-def test_tiles_leave_no_seam_in_what_is_filtered(spec: CodecSpec) -> None:
-    """At its border a tile sees a pixel less beyond it than its halo: that must not show."""
+@pytest.mark.parametrize("form", [1, 3])
+def test_tiles_leave_no_seam_in_what_is_filtered(spec: CodecSpec, form: int) -> None:
+    """At its border a tile sees a pixel or two less beyond it than its halo: that must not show."""
     codec, picture = file_codec(spec), photo(257, 321)
     content = container.read(unfiltered(spec).encode(picture, QUALITY))
-    payload = bytes([1 + 32 * 2]) + packed([(-1) ** n * (n % 7) for n in range(24)], 2)
-    data = container.write(replace(content, optional=(Chunk(ChunkType.FILTER, payload),)))
+    optional = (Chunk(ChunkType.FILTER, written(form, planes=3)),)
+    data = container.write(replace(content, optional=optional))
     budget = Costs(codec.codec).least_bytes(codec.grid(321, 257), "decode")
     passes = codec.passes(321, 257, "decode", budget, silent)
     assert len(passes.plan.tiles["synthesis"]) > 1
     whole, tiled = codec.decode(data), codec.decode(data, memory_bytes=budget)
     assert np.abs(whole.pixels.astype(int) - tiled.pixels).max() <= 1
+
+
+def written(form: int, planes: int) -> bytes:
+    """The payload of a filter that shows."""
+    numbers = [(-1) ** n * (n % 7) for n in range(planes * len(terms_of(form, 0)))]
+    return bytes([form + 32 * 2] + [7] * (form == 3)) + packed(numbers, 2)
 
 
 def packed(numbers: list[int], rice: int) -> bytes:
@@ -104,6 +114,6 @@ def test_of_grey_pictures_it_has_one_plane() -> None:
     data, without = codec.encode(picture, QUALITY), unfiltered(tiny.TINY).encode(picture, QUALITY)
     payload = container.read(data).payload(ChunkType.FILTER)
     assert payload is not None
-    assert len(filter_of(payload, grey=True).numbers) in (4, 8, 16)
+    assert len(filter_of(payload, grey=True).numbers) in (4, 8, 16, 32)
     after, before = (squared_error(picture, codec.decode(each)) for each in (data, without))
     assert after < 0.997 * before

@@ -180,13 +180,13 @@ def plane(payload: bytes, height: int, width: int, bit_depth: int) -> list[list[
 
 # Filter: terms of a plane are 1, the three planes, and four second differences of each.
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
+FARTHER = ((0, 2), (2, 0), (2, 2), (2, -2), (1, 2), (1, -2), (2, 1), (2, -1))
 
 
 def filter_weights(payload, planes):
-    """16 weights for each of three planes, from the payload of chunk 12."""
+    """64 weights for each of three planes, from the payload of chunk 12."""
     form, precision, k = payload[0] % 4, payload[0] // 4 % 8, payload[0] // 32
-    assert form <= 2, "form"
-    bits = "".join(f"{byte:08b}" for byte in payload[1:])
+    bits = "".join(f"{byte:08b}" for byte in payload[2 if form == 3 else 1 :])
     at = 0
 
     def number():
@@ -199,18 +199,28 @@ def filter_weights(payload, planes):
         folded = ones * 2**k + int(low or "0", 2)
         return folded // 2 if folded % 2 == 0 else -(folded + 1) // 2
 
-    weights = [[0.0] * 16 for _ in range(3)]
+    weights = [[0.0] * 64 for _ in range(3)]
     for plane in range(planes):
-        for term in range(16):
-            own = 4 + 4 * plane <= term < 8 + 4 * plane
-            if term < 4 or form == 2 or (form == 1 and own):
+        near, far, clipped = 4 + 4 * plane, 16 + 8 * plane, 40 + 8 * plane
+        own = [*range(far, far + 8), *range(clipped, clipped + 8)]
+        terms = {0: (), 1: range(near, near + 4), 2: range(4, 16), 3: [*range(4, 16), *own]}
+        for term in range(64):
+            if term < 4 or term in terms[form]:
                 exponent = -10 if term == 0 else -7 if term < 4 else -5
                 weights[plane][term] = number() * 2.0 ** (exponent - precision)
     assert len(bits) - at < 8 and "1" not in bits[at:], "goes on"
     return weights
 
 
-def filtered(x, weights):
+def filter_clip(payload):
+    """d of the payload of chunk 12."""
+    if payload[0] % 4 < 3:
+        return None
+    assert payload[1] <= 15, "clip"
+    return 2.0 ** (-payload[1] / 2)
+
+
+def filtered(x, weights, clip):
     """Red, green and blue, lists of rows of numbers -> the same, filtered and not clamped."""
     height, width = len(x[0]), len(x[0][0])
     root = [3**0.5, 6**0.5, 2**0.5]
@@ -226,11 +236,13 @@ def filtered(x, weights):
     for row in range(height):
         for column in range(width):
             terms = [1.0] + [opponent(c, row, column) for c in range(3)]
-            for c in range(3):
-                for down, right in DIRECTIONS:
-                    pair = opponent(c, row + down, column + right)
-                    pair += opponent(c, row - down, column - right)
-                    terms.append(pair - 2 * terms[1 + c])
+            clipped = (DIRECTIONS + FARTHER[:4], clip or 9)
+            for moves, limit in ((DIRECTIONS, 9), (FARTHER, 9), clipped):
+                for c in range(3):
+                    for down, right in moves:
+                        one = opponent(c, row + down, column + right) - terms[1 + c]
+                        other = opponent(c, row - down, column - right) - terms[1 + c]
+                        terms.append(sum(min(max(d, -limit), limit) for d in (one, other)))
             change = [sum(float(w) * t for w, t in zip(own, terms, strict=True)) for own in weights]
             for a in range(3):
                 added = sum(basis[c][a] * change[c] for c in range(3))

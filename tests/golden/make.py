@@ -62,6 +62,9 @@ TINY_STREAMS = {
 TINY_STREAMS |= {
     "rgb-filter-190x150": (picture(190, 150, "rgb"), 80),
     "grey-filter-190x150": (picture(190, 150, "grey"), 80),
+    # Made when there was a form that clips.
+    "rgb-clipping-filter-190x150": (picture(190, 150, "rgb"), 100),
+    "grey-clipping-filter-190x150": (picture(190, 150, "grey"), 100),
 }
 PUBLISHED_STREAMS = {"rgb-129x100": (picture(129, 100, "rgb"), 50)}
 
