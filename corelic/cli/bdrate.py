@@ -46,7 +46,7 @@ def bdrate(
     \b
     Examples:
       corelic bdrate kodak/dcae kodak/cai-vtm
-      corelic bdrate results/curves/swift-8.json kodak/dcae
+      corelic bdrate results/curves/swift-9.json kodak/dcae
       corelic bdrate kodak/cai-webp kodak/cai-jpeg kodak/cai-vtm --between 29 39
       corelic bdrate --list
     """

@@ -144,7 +144,7 @@ def test_names_say_the_effort() -> None:
     assert split_effort("models/own.safetensors:effort=2") == ("models/own.safetensors", 2)
     assert split_effort(r"C:\runs\rate=1.safetensors")[1] == 0
     codec = open_codec("swift:effort=4", "cpu")
-    assert codec.facts.name == "swift-8:effort=4"
+    assert codec.facts.name == "swift-9:effort=4"
     assert open_codec(codec.facts.name, "cpu").facts == codec.facts
     assert open_codec("swift:effort=0", "cpu").facts == open_codec("swift", "cpu").facts
 

@@ -41,3 +41,4 @@ SIXTH = register(replace(FIFTH, generation=6))
 SEVENTH = register(replace(FIFTH, generation=7))
 # And one more at either scale.
 EIGHTH = register(replace(FIFTH, generation=8, transform=replace(DEEPER, analysis_blocks=(5, 3))))
+NINTH = register(replace(EIGHTH, generation=9))
