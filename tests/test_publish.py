@@ -4,11 +4,19 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from corelic.codecs.registry import find_spec
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def numbers(table: str) -> NDArray[np.float64]:
+    """Of the rows below the head: quality, bpp, PSNR, MS-SSIM."""
+    rows = table.replace("dB", "").splitlines()[2:]
+    return np.array([[float(each) for each in row.strip("| ").split("|")] for row in rows])
 
 
 def test_a_run_of_bench_gives_the_figures_of_kodak() -> None:
@@ -18,7 +26,10 @@ def test_a_run_of_bench_gives_the_figures_of_kodak() -> None:
     kodak = json.loads((BENCHMARKS / "results" / f"kodak-{name}.json").read_text())
     bench = publish["of_bench"](folder, name)
     table = publish["rate_distortion_table"]
-    assert table(bench) == table(kodak)
+    # Analysis in bfloat16 may round otherwise on another number of threads: the last digit, once.
+    rows, expected = (numbers(table(one)) for one in (bench, kodak))
+    assert rows.shape == (11, 4)
+    assert (np.abs(rows - expected) <= np.array([0, 0.001, 0.01, 0.0001]) * 1.01).all()
     for metric in ("psnr", "ms-ssim"):
         ours, theirs = (publish["bd_rate"](one, metric) for one in (bench, kodak))
         assert ours["anchor"] == theirs["anchor"]
