@@ -57,11 +57,13 @@ def test_a_size_is_nearly_reached_and_never_exceeded(
     assert enough or is_next_over(codec, picture, found, target_bytes)
     assert found.trials <= TRIALS
     assert corelic.info(found.data).quality == found.quality_step / 16
-    decoded = codec.decode(found.data)
-    plain = codec.decode(codec.encode(picture, found.quality_step / 16))
-    ours, theirs = (psnr_db(picture.pixels, each.pixels) for each in (decoded, plain))
-    assert ours is not None
-    assert ours == pytest.approx(theirs, abs=0.3)  # the analysis was made for a quality near it
+    files = (each.encode(picture, found.quality_step / 16) for each in (codec.plain, codec))
+    ours, without, with_filter = (
+        psnr_db(picture.pixels, codec.decode(data).pixels) for data in (found.data, *files)
+    )
+    assert ours is not None and without is not None and with_filter is not None
+    # The analysis was made for a quality near it, and there may be no room for a filter.
+    assert without - 0.3 < ours < with_filter + 0.3
 
 
 @pytest.mark.parametrize(
