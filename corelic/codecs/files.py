@@ -33,7 +33,8 @@ from corelic.codecs.precision import has_fast_bfloat16, lower_precision
 from corelic.codecs.rate import QUALITY_STEPS, check_quality, lambda_of
 from corelic.codecs.store import Weights, by_name
 from corelic.codecs.tiling import Area, Grid, Tile
-from corelic.codecs.wiener import MARGIN_PX, Fit, WienerFilter, clip_for, filter_in
+from corelic.codecs.wiener import MARGIN_PX, WienerFilter, filter_in
+from corelic.codecs.wiener_fit import Fit, clip_for
 from corelic.entropy import container
 from corelic.entropy.coder import Decoder
 from corelic.entropy.container import MAX_PIXELS, Chunk, ChunkType, Colour, Container, Header

@@ -14,14 +14,13 @@ from corelic.codecs.wiener import (
     CLIPS,
     FORMS,
     PRECISIONS,
-    Fit,
     WienerFilter,
-    clip_for,
     clip_level,
     filter_of,
     largest,
     terms_of,
 )
+from corelic.codecs.wiener_fit import Fit, clip_for
 from corelic.errors import ChunkError
 from tests.entropy import tiny_reader
 

@@ -1,0 +1,181 @@
+"""A filter fitted to one picture: what its encoder alone knows of the decoder's error.
+
+    x ────────────────────────────┐
+    x̂ ─ clamp ─ terms of a pixel ─┴─► sums of products ─► least squares ─► rounded, by λ ─► filter
+
+Least squares between a picture and what its file decodes to, as Wiener filters of AV1 and the
+adaptive loop filter of VVC are found (Karczewicz et al., "VVC In-Loop Filters", IEEE TCSVT 31(10),
+2021, section IV), whose clipping of differences is here, too. Ours differs: each plane of an
+orthonormal YCbCr is corrected from all three, the number of terms and their precision are chosen by
+rate and distortion, a difference counts both with clipping and without, and numbers are rounded one
+after the other, each making up for those before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corelic.codecs.wiener import (
+    CHUNK_BITS,
+    CLIPPED,
+    CLIPPING,
+    CLIPS,
+    FAR,
+    FIRST_CLIPPED,
+    FIRST_FAR,
+    FIRST_NEAR,
+    FORMS,
+    LEVEL,
+    MARGIN_PX,
+    NEAR,
+    PLANES,
+    PRECISIONS,
+    STRIP_PIXELS,
+    TERMS,
+    UNIT_EXPONENT,
+    WienerFilter,
+    clip_level,
+    largest,
+    opponents_of,
+    terms_of,
+)
+
+# Two to three times the root mean square of errors of `swift` on photographs, by λ.
+CLIP_LEVEL, CLIP_LAMBDA, CLIP_SLOPE = 0.087, 0.0008, -0.283
+ENOUGH_PIXELS = 2**16  # of larger pictures a share of the rows tells as much
+# Of rows, always odd: synthesis makes patches of 8 or 16 rows, and each row of them shall count.
+LARGEST_STEP = 7
+RIDGE = 1e-6  # added to the variance of each term: where a picture is flat, several are one
+
+
+def clip_for(lambda_: float) -> int:
+    """At which differences are best clipped, by λ: in half powers of two below 1."""
+    level = CLIP_LEVEL * (lambda_ / CLIP_LAMBDA) ** CLIP_SLOPE
+    return int(np.clip(round(-2 * np.log2(level)), CLIPS[0], CLIPS[-1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rounded:
+    """Numbers of one plane, a row for each precision that is tried.
+
+    gains  by how much each row lowers the sum of squared errors
+    """
+
+    numbers: NDArray[np.int64]
+    gains: NDArray[np.float64]
+
+
+class Fit:
+    """Sums over a picture from which its filter follows, added up tile by tile.
+
+    pixels  of the whole picture: those that are sampled stand for all of them
+    clip    where differences are clipped
+    """
+
+    def __init__(self, pixels: int, clip: int) -> None:
+        self.clip = clip
+        step = min(max(pixels // ENOUGH_PIXELS, 1), LARGEST_STEP)
+        self.row_step = step - (step % 2 == 0)
+        self.pixels = pixels
+        self.sampled = 0  # of them, seen or not
+        self.products = np.zeros((TERMS, TERMS))  # of terms
+        self.with_error = np.zeros((TERMS, PLANES))
+
+    def add(self, x: Tensor, x_hat: Tensor, seen: Tensor | None = None) -> None:
+        """Pixels (3, h, w) in [0, 1], and decoded (3, h + 4, w + 4), with a margin.
+
+        seen  (h, w) bool, those that count; all unless given
+        """
+        _, height, width = x.shape
+        strip = max(STRIP_PIXELS // width, 1) * self.row_step
+        for top in range(0, height, strip):
+            rows = slice(top, min(top + strip, height))
+            around = x_hat[:, top : rows.stop + 2 * MARGIN_PX]
+            self._add_strip(x[:, rows], around, None if seen is None else seen[rows])
+
+    def _add_strip(self, x: Tensor, x_hat: Tensor, seen: Tensor | None) -> None:
+        _, height, width = x.shape
+        rows = slice(0, height, self.row_step)
+        lines = {}  # (3, rows, width + 4) opponent planes: those of the rows, and around them
+        for row in range(-MARGIN_PX, MARGIN_PX + 1):
+            at = slice(MARGIN_PX + row, MARGIN_PX + row + height, self.row_step)
+            lines[row] = opponents_of(x_hat[:, at].clamp(0, 1) - LEVEL)
+
+        def moved(row: int, column: int) -> Tensor:
+            left = MARGIN_PX + column
+            return lines[row][:, :, left : left + width]
+
+        centre = moved(0, 0)
+        size = centre.shape[1:]
+        values = torch.empty((TERMS + PLANES, *size), dtype=torch.float64, device=x.device)
+        values[0] = 1
+        values[1:FIRST_NEAR] = centre
+        near = values[FIRST_NEAR:FIRST_FAR].view(PLANES, len(NEAR), *size)
+        far = values[FIRST_FAR:FIRST_CLIPPED].view(PLANES, len(FAR), *size)
+        clipped = values[FIRST_CLIPPED:TERMS].view(PLANES, len(CLIPPED), *size)
+        level = clip_level(self.clip)
+        for number, (row, column) in enumerate(NEAR + FAR):
+            one, other = moved(row, column) - centre, moved(-row, -column) - centre
+            if number < len(NEAR):
+                near[:, number] = one + other
+            else:
+                far[:, number - len(NEAR)] = one + other
+            if number < len(CLIPPED):
+                clipped[:, number] = one.clamp_(-level, level) + other.clamp_(-level, level)
+        values[TERMS:] = opponents_of(x[:, rows] - LEVEL) - centre
+        values = values.flatten(1)
+        self.sampled += values.shape[1]
+        if seen is not None:
+            values = values[:, seen[rows].flatten()]
+        sums = (values[:TERMS] @ values.T).cpu().numpy()
+        self.products += sums[:, :TERMS]
+        self.with_error += sums[:, TERMS:]
+
+    def best(self, lambda_: float, *, grey: bool) -> WienerFilter | None:
+        """The filter whose bits are worth most at λ; None where none is worth any.
+
+        lambda_  of rate in bits per pixel + λ · 255² · MSE
+        """
+        if not (np.isfinite(self.products).all() and np.isfinite(self.with_error).all()):
+            return None  # what such latents decode to is an error of its own
+        if self.products[0, 0] == 0:
+            return None  # nothing of the picture can be seen
+        worth = lambda_ * 255**2 / PLANES * self.pixels / self.sampled
+        least, found = 0.0, None
+        for form in range(FORMS):
+            planes = [self._rounded(plane, form) for plane in range(1 if grey else PLANES)]
+            for precision in PRECISIONS:
+                numbers = np.concatenate([plane.numbers[precision] for plane in planes])
+                if not numbers.any():
+                    continue
+                clip = self.clip if form == CLIPPING else 0
+                candidate = WienerFilter(form, precision, tuple(numbers.tolist()), clip)
+                gain = sum(float(plane.gains[precision]) for plane in planes)
+                cost = 8 * candidate.payload_bytes + CHUNK_BITS - worth * gain
+                if cost < least:
+                    least, found = cost, candidate
+        return found
+
+    def _rounded(self, plane: int, form: int) -> Rounded:
+        chosen = terms_of(form, plane)
+        products = self.products[np.ix_(chosen, chosen)]
+        products = products + RIDGE * self.products[0, 0] * np.eye(len(chosen))
+        with_error = self.with_error[chosen, plane]
+        best = np.linalg.solve(products, with_error)
+        factor = np.linalg.cholesky(products).T  # upper triangular: products = factorᵀ · factor
+        units = 2.0 ** (UNIT_EXPONENT[chosen] - np.array(PRECISIONS)[:, None])
+        limits = np.stack([largest(precision)[chosen] for precision in PRECISIONS])
+        numbers, off = np.zeros(units.shape, np.int64), np.zeros(units.shape)
+        for term in reversed(range(len(chosen))):
+            made_up = off[:, term + 1 :] @ factor[term, term + 1 :] / factor[term, term]
+            number = np.floor((best[term] - made_up) / units[:, term] + 0.5)
+            numbers[:, term] = number.clip(-limits[:, term], limits[:, term])
+            off[:, term] = numbers[:, term] * units[:, term] - best[term]
+        weights = numbers * units
+        gains = 2 * weights @ with_error - (weights @ products * weights).sum(1)
+        return Rounded(numbers, gains)
