@@ -26,7 +26,6 @@ from corelic.codecs.wiener import (
     CLIPPING,
     CLIPS,
     FAR,
-    FIRST_CLIPPED,
     FIRST_FAR,
     FIRST_NEAR,
     FORMS,
@@ -35,8 +34,6 @@ from corelic.codecs.wiener import (
     NEAR,
     PLANES,
     PRECISIONS,
-    STRIP_PIXELS,
-    TERMS,
     UNIT_EXPONENT,
     WienerFilter,
     clip_level,
@@ -47,9 +44,11 @@ from corelic.codecs.wiener import (
 
 # Two to three times the root mean square of errors of `swift` on photographs, by λ.
 CLIP_LEVEL, CLIP_LAMBDA, CLIP_SLOPE = 0.087, 0.0008, -0.283
-ENOUGH_PIXELS = 2**16  # of larger pictures a share of the rows tells as much
+ENOUGH_PIXELS = 2**15  # of larger pictures a share of the rows tells as much
 # Of rows, always odd: synthesis makes patches of 8 or 16 rows, and each row of them shall count.
 LARGEST_STEP = 7
+STRIP_PIXELS = 2**16  # whose terms are made at once
+OWN = len(FAR) + len(CLIPPED) + 1  # what form 3 has of a plane for itself alone, and its error
 RIDGE = 1e-6  # added to the variance of each term: where a picture is flat, several are one
 
 
@@ -83,8 +82,9 @@ class Fit:
         self.row_step = step - (step % 2 == 0)
         self.pixels = pixels
         self.sampled = 0  # of them, seen or not
-        self.products = np.zeros((TERMS, TERMS))  # of terms
-        self.with_error = np.zeros((TERMS, PLANES))
+        # Of terms of form 3, and errors: shared ones with everything, and a plane's own ones.
+        self.with_shared = np.zeros((FIRST_FAR, FIRST_FAR + PLANES * OWN))
+        self.among_own = np.zeros((PLANES, OWN, OWN))
 
     def add(self, x: Tensor, x_hat: Tensor, seen: Tensor | None = None) -> None:
         """Pixels (3, h, w) in [0, 1], and decoded (3, h + 4, w + 4), with a margin.
@@ -112,12 +112,12 @@ class Fit:
 
         centre = moved(0, 0)
         size = centre.shape[1:]
-        values = torch.empty((TERMS + PLANES, *size), dtype=torch.float64, device=x.device)
+        values = torch.empty((FIRST_FAR + PLANES * OWN, *size), device=x.device)
         values[0] = 1
         values[1:FIRST_NEAR] = centre
         near = values[FIRST_NEAR:FIRST_FAR].view(PLANES, len(NEAR), *size)
-        far = values[FIRST_FAR:FIRST_CLIPPED].view(PLANES, len(FAR), *size)
-        clipped = values[FIRST_CLIPPED:TERMS].view(PLANES, len(CLIPPED), *size)
+        own = values[FIRST_FAR:].view(PLANES, OWN, *size)
+        far, clipped = own[:, : len(FAR)], own[:, len(FAR) : -1]
         level = clip_level(self.clip)
         for number, (row, column) in enumerate(NEAR + FAR):
             one, other = moved(row, column) - centre, moved(-row, -column) - centre
@@ -127,28 +127,39 @@ class Fit:
                 far[:, number - len(NEAR)] = one + other
             if number < len(CLIPPED):
                 clipped[:, number] = one.clamp_(-level, level) + other.clamp_(-level, level)
-        values[TERMS:] = opponents_of(x[:, rows] - LEVEL) - centre
+        own[:, -1] = opponents_of(x[:, rows] - LEVEL) - centre
         values = values.flatten(1)
         self.sampled += values.shape[1]
         if seen is not None:
             values = values[:, seen[rows].flatten()]
-        sums = (values[:TERMS] @ values.T).cpu().numpy()
-        self.products += sums[:, :TERMS]
-        self.with_error += sums[:, TERMS:]
+        own = values[FIRST_FAR:].view(PLANES, OWN, -1)
+        with_shared = (values[:FIRST_FAR] @ values.T).double()
+        # All others are small differences. Of these, float32 may not tell apart what is nearly one.
+        levels = values[:FIRST_NEAR].double()
+        with_shared[:FIRST_NEAR, :FIRST_NEAR] = levels @ levels.T
+        self.with_shared += with_shared.cpu().numpy()
+        self.among_own += (own @ own.mT).cpu().numpy()
+
+    def products(self, plane: int) -> NDArray[np.float64]:
+        """(33, 33): of the terms that form 3 corrects a plane by, and of its error, summed up."""
+        shared, own = np.split(self.with_shared, [FIRST_FAR], axis=1)
+        beside = own.reshape(FIRST_FAR, PLANES, OWN)[:, plane]
+        return np.block([[shared, beside], [beside.T, self.among_own[plane]]])
 
     def best(self, lambda_: float, *, grey: bool) -> WienerFilter | None:
         """The filter whose bits are worth most at λ; None where none is worth any.
 
         lambda_  of rate in bits per pixel + λ · 255² · MSE
         """
-        if not (np.isfinite(self.products).all() and np.isfinite(self.with_error).all()):
+        if not (np.isfinite(self.with_shared).all() and np.isfinite(self.among_own).all()):
             return None  # what such latents decode to is an error of its own
-        if self.products[0, 0] == 0:
+        if self.with_shared[0, 0] == 0:
             return None  # nothing of the picture can be seen
         worth = lambda_ * 255**2 / PLANES * self.pixels / self.sampled
         least, found = 0.0, None
+        products = [self.products(plane) for plane in range(1 if grey else PLANES)]
         for form in range(FORMS):
-            planes = [self._rounded(plane, form) for plane in range(1 if grey else PLANES)]
+            planes = [rounded(every, plane, form) for plane, every in enumerate(products)]
             for precision in PRECISIONS:
                 numbers = np.concatenate([plane.numbers[precision] for plane in planes])
                 if not numbers.any():
@@ -161,21 +172,23 @@ class Fit:
                     least, found = cost, candidate
         return found
 
-    def _rounded(self, plane: int, form: int) -> Rounded:
-        chosen = terms_of(form, plane)
-        products = self.products[np.ix_(chosen, chosen)]
-        products = products + RIDGE * self.products[0, 0] * np.eye(len(chosen))
-        with_error = self.with_error[chosen, plane]
-        best = np.linalg.solve(products, with_error)
-        factor = np.linalg.cholesky(products).T  # upper triangular: products = factorᵀ · factor
-        units = 2.0 ** (UNIT_EXPONENT[chosen] - np.array(PRECISIONS)[:, None])
-        limits = np.stack([largest(precision)[chosen] for precision in PRECISIONS])
-        numbers, off = np.zeros(units.shape, np.int64), np.zeros(units.shape)
-        for term in reversed(range(len(chosen))):
-            made_up = off[:, term + 1 :] @ factor[term, term + 1 :] / factor[term, term]
-            number = np.floor((best[term] - made_up) / units[:, term] + 0.5)
-            numbers[:, term] = number.clip(-limits[:, term], limits[:, term])
-            off[:, term] = numbers[:, term] * units[:, term] - best[term]
-        weights = numbers * units
-        gains = 2 * weights @ with_error - (weights @ products * weights).sum(1)
-        return Rounded(numbers, gains)
+
+def rounded(every: NDArray[np.float64], plane: int, form: int) -> Rounded:
+    """What a form makes of a plane's error, from its `Fit.products`."""
+    chosen = terms_of(form, plane)
+    among = np.flatnonzero(np.isin(terms_of(CLIPPING, plane), chosen))
+    products = every[np.ix_(among, among)] + RIDGE * every[0, 0] * np.eye(len(chosen))
+    with_error = every[among, -1]
+    best = np.linalg.solve(products, with_error)
+    factor = np.linalg.cholesky(products).T  # upper triangular: products = factorᵀ · factor
+    units = 2.0 ** (UNIT_EXPONENT[chosen] - np.array(PRECISIONS)[:, None])
+    limits = np.stack([largest(precision)[chosen] for precision in PRECISIONS])
+    numbers, off = np.zeros(units.shape, np.int64), np.zeros(units.shape)
+    for term in reversed(range(len(chosen))):
+        made_up = off[:, term + 1 :] @ factor[term, term + 1 :] / factor[term, term]
+        number = np.floor((best[term] - made_up) / units[:, term] + 0.5)
+        numbers[:, term] = number.clip(-limits[:, term], limits[:, term])
+        off[:, term] = numbers[:, term] * units[:, term] - best[term]
+    weights = numbers * units
+    gains = 2 * weights @ with_error - (weights @ products * weights).sum(1)
+    return Rounded(numbers, gains)

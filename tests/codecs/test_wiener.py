@@ -20,7 +20,7 @@ from corelic.codecs.wiener import (
     largest,
     terms_of,
 )
-from corelic.codecs.wiener_fit import Fit, clip_for
+from corelic.codecs.wiener_fit import Fit, clip_for, rounded
 from corelic.errors import ChunkError
 from tests.entropy import tiny_reader
 
@@ -193,6 +193,19 @@ def test_flat_and_tiny_pictures_have_a_fit(side: int, level: float) -> None:
             assert (applied(found, x + shift) - x).square().sum() < before
 
 
+@pytest.mark.parametrize("level", [0.123, 0.456, 0.999])
+def test_sums_over_large_flat_pictures_are_exact_enough(level: float) -> None:
+    """Colours are then all multiples of the constant, to float32: nothing is singular."""
+    torch.manual_seed(0)
+    x = torch.full((3, 500, 700), level)
+    for noise in (0.0, 1e-5, 1e-3):
+        x_hat = x * 0.99 + noise * torch.randn_like(x)
+        found = fitted(x, x_hat).best(LAMBDA, grey=False)
+        assert found is not None
+        left = (applied(found, x_hat) - x).square().mean()
+        assert left < 0.1 * (x_hat - x).square().mean() + 2 * noise**2
+
+
 def test_what_is_not_finite_has_none() -> None:
     x_hat = PICTURE.clone()
     x_hat[1, 3, 4] = float("nan")
@@ -241,12 +254,12 @@ def test_what_is_taken_is_best_of_all_that_are_tried(size: tuple[int, int], grey
         found = fit.best(lambda_, grey=grey)
         costs = {None: loss(None, x, x_hat, lambda_, grey)}
         for form in range(FORMS):
-            rounded = [fit._rounded(plane, form) for plane in range(1 if grey else 3)]
+            each = [rounded(fit.products(p), p, form) for p in range(1 if grey else 3)]
             for precision in PRECISIONS:
-                numbers = np.concatenate([plane.numbers[precision] for plane in rounded])
+                numbers = np.concatenate([plane.numbers[precision] for plane in each])
                 clip = CLIP if form == 3 else 0
-                each = WienerFilter(form, precision, tuple(numbers.tolist()), clip)
-                costs[each] = loss(each, x, x_hat, lambda_, grey)
+                tried = WienerFilter(form, precision, tuple(numbers.tolist()), clip)
+                costs[tried] = loss(tried, x, x_hat, lambda_, grey)
         least = min(costs.values())
         assert costs[found] <= least + 0.02 * abs(costs[None] - least) + 1
 
@@ -269,7 +282,8 @@ def test_what_cannot_be_seen_does_not_count() -> None:
     fit, clean = fit_of(PICTURE[0].numel()), fit_of(PICTURE[0].numel())
     fit.add(PICTURE, with_edge(spoilt, MARGIN_PX), seen)
     clean.add(PICTURE[:, :, 62:], with_edge(x_hat, MARGIN_PX)[:, :, 62:])
-    np.testing.assert_allclose(fit.products, clean.products, rtol=1e-9, atol=1e-6)
+    for plane in range(3):
+        np.testing.assert_allclose(fit.products(plane), clean.products(plane), rtol=1e-4, atol=1e-3)
     hidden = fit_of(PICTURE[0].numel())
     hidden.add(PICTURE, with_edge(x_hat, MARGIN_PX), torch.zeros_like(seen))
     assert hidden.best(LAMBDA, grey=False) is None
@@ -285,7 +299,10 @@ def test_tiles_add_up() -> None:
             bottom, right = top + 64, (100, 160)[left > 0]
             part = x_hat[:, top : bottom + 2 * MARGIN_PX, left : right + 2 * MARGIN_PX]
             tiled.add(PICTURE[:, top:bottom, left:right], part)
-    np.testing.assert_allclose(tiled.products, whole.products, rtol=1e-9, atol=1e-6)
+    for plane in range(3):
+        np.testing.assert_allclose(
+            tiled.products(plane), whole.products(plane), rtol=1e-4, atol=1e-3
+        )
     assert tiled.best(LAMBDA, grey=False) == whole.best(LAMBDA, grey=False)
 
 
