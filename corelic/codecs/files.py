@@ -7,6 +7,7 @@ bytes ─ container ─ coder ◄─ tables ◄─ hyper-synthesis, context ─�
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -184,9 +185,14 @@ class FileCodec(ImageCodec):
             return self.file_of(picture, chunks, step, crc32, words)
 
     def filter_chunk(
-        self, passes: Passes, picture: Picture, y_hat: Tensor, quality: Tensor
+        self,
+        passes: Passes,
+        picture: Picture,
+        y_hat: Tensor,
+        quality: Tensor,
+        most_bytes: float = math.inf,
     ) -> tuple[Chunk, ...]:
-        """The filter of what ŷ decodes to, where one is worth its bits."""
+        """The filter of what ŷ decodes to, where one is worth its bits, and has no more bytes."""
         lambda_ = float(lambda_of(self.spec, quality))
         fit = Fit(picture.width_px * picture.height_px, clip_for(lambda_))
         for area, x_hat in passes.pictures_of(y_hat, quality, MARGIN_PX):
@@ -194,7 +200,8 @@ class FileCodec(ImageCodec):
             height, width = (side + 2 * MARGIN_PX for side in x.shape[1:])
             seen = None if picture.alpha is None else torch.from_numpy(picture.alpha[area] != 0)
             fit.add(x, x_hat[:, :height, :width], seen)
-        found = fit.best(lambda_, grey=colour_of(picture) is Colour.GREY)
+        grey = colour_of(picture) is Colour.GREY
+        found = fit.best(lambda_, grey=grey, most_bytes=most_bytes)
         return () if found is None else (Chunk(ChunkType.FILTER, found.payload()),)
 
     @cached_property

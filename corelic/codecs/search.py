@@ -139,12 +139,13 @@ class Search:
         # Of a perfect one, too, a logarithm is taken.
         return max(total, 0.5) / (max(samples, 1) * units_of(picture.pixels) ** 2)
 
-    def filter_chunk(self, y_hat: Tensor, step: int) -> tuple[Chunk, ...]:
-        """As a plain encode has it; none where it has none."""
+    def filter_chunk(self, y_hat: Tensor, step: int, most_bytes: int) -> tuple[Chunk, ...]:
+        """As a plain encode has it, or the best of so many bytes; none where it has none."""
         if self.codec.fast:
             return ()
         self.passes.expects("synthesis")
-        return self.codec.filter_chunk(self.passes, self.picture, y_hat, self._quality(step))
+        quality = self._quality(step)
+        return self.codec.filter_chunk(self.passes, self.picture, y_hat, quality, most_bytes)
 
     def quantisation_error(self, y_hat: Tensor, step: int) -> float:
         """What `error` would be if the transform were orthonormal and lost nothing itself."""

@@ -7,7 +7,8 @@
 Rate and distortion are nearly geometric in λ, hence in quality, so the search goes along straight
 lines in their logarithms; what a file has beside its latents, alpha and EXIF and the like, is the
 same at every quality. Sizes are those of real files: coding takes a thirtieth of the time. A filter
-is fitted last, to a file of a given size, if there is room; of a given PSNR, it would be too good.
+is fitted last, to a file of a given size, the best for which there is room; of a given PSNR, it
+would be too good.
 PSNRs are those of drafts, decoded (`codecs.search`); of the last small step, which is quantised
 exactly, no more is measured than how much its latents differ from what a draft has told.
 """
@@ -179,10 +180,9 @@ def encode_to_size(
                 low = step + 1
                 enough = len(words) >= ENOUGH * room_bytes
                 if fits[0] == step and (enough or low > high or search.trials == TRIALS):
-                    found = chunks + search.filter_chunk(y_hat, step)
-                    filtered = codec.file_of(picture, found, step, crc32, words)
-                    if len(filtered) <= target_bytes:
-                        fits = step, filtered
+                    room = target_bytes - len(data)
+                    found = chunks + search.filter_chunk(y_hat, step, room)
+                    fits = step, codec.file_of(picture, found, step, crc32, words)
                 if enough:
                     break
             del y_hat

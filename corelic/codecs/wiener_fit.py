@@ -13,6 +13,7 @@ after the other, each making up for those before it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,7 @@ from corelic.codecs.wiener import (
 
 # Two to three times the root mean square of errors of `swift` on photographs, by λ.
 CLIP_LEVEL, CLIP_LAMBDA, CLIP_SLOPE = 0.087, 0.0008, -0.283
-ENOUGH_PIXELS = 2**15  # of larger pictures a share of the rows tells as much
+ENOUGH_PIXELS = 2**16  # of larger pictures a share of the rows tells as much
 # Of rows, always odd: synthesis makes patches of 8 or 16 rows, and each row of them shall count.
 LARGEST_STEP = 7
 STRIP_PIXELS = 2**16  # whose terms are made at once
@@ -146,10 +147,13 @@ class Fit:
         beside = own.reshape(FIRST_FAR, PLANES, OWN)[:, plane]
         return np.block([[shared, beside], [beside.T, self.among_own[plane]]])
 
-    def best(self, lambda_: float, *, grey: bool) -> WienerFilter | None:
+    def best(
+        self, lambda_: float, *, grey: bool, most_bytes: float = math.inf
+    ) -> WienerFilter | None:
         """The filter whose bits are worth most at λ; None where none is worth any.
 
-        lambda_  of rate in bits per pixel + λ · 255² · MSE
+        lambda_     of rate in bits per pixel + λ · 255² · MSE
+        most_bytes  that its chunk may have
         """
         if not (np.isfinite(self.with_shared).all() and np.isfinite(self.among_own).all()):
             return None  # what such latents decode to is an error of its own
@@ -167,8 +171,9 @@ class Fit:
                 clip = self.clip if form == CLIPPING else 0
                 candidate = WienerFilter(form, precision, tuple(numbers.tolist()), clip)
                 gain = sum(float(plane.gains[precision]) for plane in planes)
-                cost = 8 * candidate.payload_bytes + CHUNK_BITS - worth * gain
-                if cost < least:
+                bits = 8 * candidate.payload_bytes + CHUNK_BITS
+                cost = bits - worth * gain
+                if cost < least and bits <= 8 * most_bytes:
                     least, found = cost, candidate
         return found
 

@@ -105,7 +105,11 @@ def test_what_no_file_reaches_is_said(codec: FileCodec) -> None:
 
 
 def has_filter(encoded: bytes) -> bool:
-    return container.read(encoded).payload(ChunkType.FILTER) is not None
+    return filter_bytes(encoded) > 0
+
+
+def filter_bytes(encoded: bytes) -> int:
+    return len(container.read(encoded).payload(ChunkType.FILTER) or b"")
 
 
 def test_files_of_a_size_have_filters_and_those_of_a_psnr_none() -> None:
@@ -120,6 +124,18 @@ def test_files_of_a_size_have_filters_and_those_of_a_psnr_none() -> None:
     quick = FileCodec(codec.weights, codec.device, fast=True)
     assert not has_filter(encode_to_size(quick, picture, len(plain)).data)
     assert not has_filter(encode_to_psnr(codec, picture, 36).data)
+
+
+def test_a_filter_takes_the_room_there_is() -> None:
+    picture, codec = Picture(data.astronaut()[:256, 100:420]), open_codec("swift", "cpu")
+    files = codec.encode(picture, 70), codec.plain.encode(picture, 70)
+    lengths = []
+    for room in range(0, 32, 4):
+        target_bytes = len(files[1]) + room
+        found = encode_to_size(codec, picture, target_bytes)
+        assert len(found.data) <= target_bytes
+        lengths.append(filter_bytes(found.data))
+    assert any(0 < length < filter_bytes(files[0]) for length in lengths)
 
 
 def test_more_than_the_codec_can_use_is_its_best(codec: FileCodec) -> None:

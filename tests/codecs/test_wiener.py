@@ -182,6 +182,26 @@ def test_it_is_worth_its_bits_at_lambda() -> None:
     assert costs[0] == min(costs) < costs[2]
 
 
+def test_it_is_the_best_of_so_many_bytes() -> None:
+    torch.manual_seed(0)
+    x_hat = 0.98 * PICTURE + 0.02 * torch.randn_like(PICTURE)
+    fit = fitted(PICTURE, x_hat)
+    free = fit.best(LAMBDA, grey=False)
+    assert free is not None
+    overhead = wiener.CHUNK_BITS // 8
+    errors = []
+    for most_bytes in range(free.payload_bytes + overhead + 1, 0, -1):
+        found = fit.best(LAMBDA, grey=False, most_bytes=most_bytes)
+        if found is None:
+            break
+        assert found.payload_bytes + overhead <= most_bytes
+        errors.append(float((applied(found, x_hat) - PICTURE).square().mean()))
+        if most_bytes >= free.payload_bytes + overhead:
+            assert found == free
+    assert most_bytes < overhead + 12  # some are that small
+    assert errors[-1] > 1.02 * errors[0]
+
+
 @pytest.mark.parametrize("side", [1, 2, 8])
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_flat_and_tiny_pictures_have_a_fit(side: int, level: float) -> None:
