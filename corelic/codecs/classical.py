@@ -203,7 +203,7 @@ class Avif(PillowCodec):
             colour=f"{BT601}, {_colons(self.sampling)}",
             scale="libavif's quality 0 … 100",
             version=_versions("avif"),
-            qualities=SWEEP,
+            qualities=SWEEP[:-1],  # at 95 it has 45 dB, 3 more than others at their last
             in_process=True,
         )
 

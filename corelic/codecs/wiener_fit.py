@@ -61,9 +61,10 @@ def clip_for(lambda_: float) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rounded:
-    """Numbers of one plane, a row for each precision that is tried.
+    """Numbers of a form, at each precision that is tried.
 
-    gains  by how much each row lowers the sum of squared errors
+    numbers  (precisions, planes, terms)
+    gains    (precisions,): by how much they lower the sum of squared errors
     """
 
     numbers: NDArray[np.int64]
@@ -141,11 +142,16 @@ class Fit:
         self.with_shared += with_shared.cpu().numpy()
         self.among_own += (own @ own.mT).cpu().numpy()
 
-    def products(self, plane: int) -> NDArray[np.float64]:
-        """(33, 33): of the terms that form 3 corrects a plane by, and of its error, summed up."""
-        shared, own = np.split(self.with_shared, [FIRST_FAR], axis=1)
-        beside = own.reshape(FIRST_FAR, PLANES, OWN)[:, plane]
-        return np.block([[shared, beside], [beside.T, self.among_own[plane]]])
+    def products(self, *, grey: bool) -> NDArray[np.float64]:
+        """(planes, 33, 33): of terms that form 3 corrects each by, and of its error, summed up."""
+        planes = 1 if grey else PLANES
+        found = np.empty((planes, FIRST_FAR + OWN, FIRST_FAR + OWN))
+        beside = self.with_shared[:, FIRST_FAR:].reshape(FIRST_FAR, PLANES, OWN).swapaxes(0, 1)
+        found[:, :FIRST_FAR, :FIRST_FAR] = self.with_shared[:, :FIRST_FAR]
+        found[:, :FIRST_FAR, FIRST_FAR:] = beside[:planes]
+        found[:, FIRST_FAR:, :FIRST_FAR] = beside[:planes].swapaxes(1, 2)
+        found[:, FIRST_FAR:, FIRST_FAR:] = self.among_own[:planes]
+        return found
 
     def best(
         self, lambda_: float, *, grey: bool, most_bytes: float = math.inf
@@ -161,39 +167,45 @@ class Fit:
             return None  # nothing of the picture can be seen
         worth = lambda_ * 255**2 / PLANES * self.pixels / self.sampled
         least, found = 0.0, None
-        products = [self.products(plane) for plane in range(1 if grey else PLANES)]
+        products = self.products(grey=grey)
         for form in range(FORMS):
-            planes = [rounded(every, plane, form) for plane, every in enumerate(products)]
+            tried = rounded(products, form)
+            clip = self.clip if form == CLIPPING else 0
             for precision in PRECISIONS:
-                numbers = np.concatenate([plane.numbers[precision] for plane in planes])
+                numbers = tried.numbers[precision]
                 if not numbers.any():
                     continue
-                clip = self.clip if form == CLIPPING else 0
-                candidate = WienerFilter(form, precision, tuple(numbers.tolist()), clip)
-                gain = sum(float(plane.gains[precision]) for plane in planes)
+                candidate = WienerFilter(form, precision, tuple(numbers.flatten().tolist()), clip)
                 bits = 8 * candidate.payload_bytes + CHUNK_BITS
-                cost = bits - worth * gain
+                cost = bits - worth * float(tried.gains[precision])
                 if cost < least and bits <= 8 * most_bytes:
                     least, found = cost, candidate
         return found
 
 
-def rounded(every: NDArray[np.float64], plane: int, form: int) -> Rounded:
-    """What a form makes of a plane's error, from its `Fit.products`."""
-    chosen = terms_of(form, plane)
-    among = np.flatnonzero(np.isin(terms_of(CLIPPING, plane), chosen))
-    products = every[np.ix_(among, among)] + RIDGE * every[0, 0] * np.eye(len(chosen))
-    with_error = every[among, -1]
-    best = np.linalg.solve(products, with_error)
-    factor = np.linalg.cholesky(products).T  # upper triangular: products = factorᵀ · factor
-    units = 2.0 ** (UNIT_EXPONENT[chosen] - np.array(PRECISIONS)[:, None])
-    limits = np.stack([largest(precision)[chosen] for precision in PRECISIONS])
+def rounded(products: NDArray[np.float64], form: int) -> Rounded:
+    """What a form makes of the planes' errors, from `Fit.products`."""
+    planes = range(len(products))
+    terms = np.array([terms_of(form, plane) for plane in planes])
+    every = [terms_of(CLIPPING, plane) for plane in planes]
+    among = np.stack([np.searchsorted(*pair) for pair in zip(every, terms, strict=True)])
+    at = np.array(planes)[:, None]
+    with_error = products[at, among, -1]
+    products = products[at[:, None], among[:, :, None], among[:, None]]
+    products = products + RIDGE * products[:, :1, :1] * np.eye(terms.shape[1])
+    best = np.linalg.solve(products, with_error[:, :, None])[:, :, 0]
+    # Lower triangular: products = factor · factorᵀ
+    factor = np.linalg.cholesky(products)
+    diagonal = np.einsum("pii->pi", factor)
+    units = 2.0 ** (UNIT_EXPONENT[terms] - np.array(PRECISIONS)[:, None, None])
+    limits = np.stack([largest(precision)[terms] for precision in PRECISIONS])
     numbers, off = np.zeros(units.shape, np.int64), np.zeros(units.shape)
-    for term in reversed(range(len(chosen))):
-        made_up = off[:, term + 1 :] @ factor[term, term + 1 :] / factor[term, term]
-        number = np.floor((best[term] - made_up) / units[:, term] + 0.5)
-        numbers[:, term] = number.clip(-limits[:, term], limits[:, term])
-        off[:, term] = numbers[:, term] * units[:, term] - best[term]
+    for term in reversed(range(terms.shape[1])):
+        below = factor[:, term + 1 :, term] / diagonal[:, term, None]
+        made_up = (off[:, :, term + 1 :] * below).sum(2)
+        number = np.floor((best[:, term] - made_up) / units[:, :, term] + 0.5)
+        numbers[:, :, term] = number.clip(-limits[:, :, term], limits[:, :, term])
+        off[:, :, term] = numbers[:, :, term] * units[:, :, term] - best[:, term]
     weights = numbers * units
-    gains = 2 * weights @ with_error - (weights @ products * weights).sum(1)
-    return Rounded(numbers, gains)
+    squares = np.einsum("npi,pij,npj->n", weights, products, weights, optimize=True)
+    return Rounded(numbers, 2 * (weights * with_error).sum((1, 2)) - squares)

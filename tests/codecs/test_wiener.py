@@ -274,9 +274,9 @@ def test_what_is_taken_is_best_of_all_that_are_tried(size: tuple[int, int], grey
         found = fit.best(lambda_, grey=grey)
         costs = {None: loss(None, x, x_hat, lambda_, grey)}
         for form in range(FORMS):
-            each = [rounded(fit.products(p), p, form) for p in range(1 if grey else 3)]
+            each = rounded(fit.products(grey=grey), form)
             for precision in PRECISIONS:
-                numbers = np.concatenate([plane.numbers[precision] for plane in each])
+                numbers = each.numbers[precision].flatten()
                 clip = CLIP if form == 3 else 0
                 tried = WienerFilter(form, precision, tuple(numbers.tolist()), clip)
                 costs[tried] = loss(tried, x, x_hat, lambda_, grey)
@@ -302,8 +302,8 @@ def test_what_cannot_be_seen_does_not_count() -> None:
     fit, clean = fit_of(PICTURE[0].numel()), fit_of(PICTURE[0].numel())
     fit.add(PICTURE, with_edge(spoilt, MARGIN_PX), seen)
     clean.add(PICTURE[:, :, 62:], with_edge(x_hat, MARGIN_PX)[:, :, 62:])
-    for plane in range(3):
-        np.testing.assert_allclose(fit.products(plane), clean.products(plane), rtol=1e-4, atol=1e-3)
+    sums, expected = (each.products(grey=False) for each in (fit, clean))
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-3)
     hidden = fit_of(PICTURE[0].numel())
     hidden.add(PICTURE, with_edge(x_hat, MARGIN_PX), torch.zeros_like(seen))
     assert hidden.best(LAMBDA, grey=False) is None
@@ -319,10 +319,8 @@ def test_tiles_add_up() -> None:
             bottom, right = top + 64, (100, 160)[left > 0]
             part = x_hat[:, top : bottom + 2 * MARGIN_PX, left : right + 2 * MARGIN_PX]
             tiled.add(PICTURE[:, top:bottom, left:right], part)
-    for plane in range(3):
-        np.testing.assert_allclose(
-            tiled.products(plane), whole.products(plane), rtol=1e-4, atol=1e-3
-        )
+    sums, expected = (each.products(grey=False) for each in (tiled, whole))
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-3)
     assert tiled.best(LAMBDA, grey=False) == whole.best(LAMBDA, grey=False)
 
 
