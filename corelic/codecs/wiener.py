@@ -153,7 +153,7 @@ class WienerFilter:
     def _clipped(self, x_hat: Tensor) -> Tensor:
         """What clipped differences add: (3, h + 4, w + 4) -> (3, h, w)."""
         weights = self.weights()[:, FIRST_CLIPPED:].reshape(PLANES, PLANES, len(CLIPPED))
-        planes = opponents_of(x_hat)
+        planes = opponents_of(x_hat).contiguous()
         found = torch.zeros_like(planes)
         for plane in range(self._planes):
             add_clipped(planes[plane], weights[plane, plane], clip_level(self.clip), found[plane])
