@@ -15,6 +15,19 @@ from tests.conftest import needs
 SIZES = [(1, 1), (8, 8), (256, 256), (264, 256), (2, 1), (7, 2), (4000, 3), (3, 4000), (9000, 1)]
 SIZES += [(1, 9000), (12, 10), (24, 20), (600, 400), (16, 9), (160, 90), (600, 500), (9, 16)]
 EXIF = b"MM\0*\0\0\0\x08\0\0\0\0\0\0"
+# Black, mode I;16, 24 x 20, without and with EXIF: pillow-jxl-plugin 1.3.8, before which none did.
+STREAM = (
+    "13080100cc00671328010050a132cab8c1cbb99e2f3f74584cdbb8ced056db1696248a8c63937402872471948"
+    "0ca0000000007000304504902"
+)
+DEEP = (
+    bytes.fromhex("ff0a9820fc24458b00" + STREAM),
+    bytes.fromhex(
+        "0000000c4a584c200d0a870a00000014667479706a786c20000000006a786c20000000146a786c7000000000"
+        "ff0a9820fc24458b00000016457869664d4d002a00000008000000000000000000466a786c7080000001"
+        "00" + STREAM
+    ),
+)
 
 
 def jxl(size: tuple[int, int], exif: bytes | None = None) -> bytes:
@@ -98,7 +111,7 @@ def test_what_is_no_animation_is_not_taken_for_one(fields: tuple[tuple[int, int]
     assert not jxl_header(header(*fields)).animated
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_still_pictures_are_not_animated(mode: str) -> None:
     needs("pillow_jxl")
     import pillow_jxl  # noqa: F401  # it registers the format
@@ -107,3 +120,9 @@ def test_still_pictures_are_not_animated(mode: str) -> None:
         file = BytesIO()
         Image.new(mode, (24, 20)).save(file, "JXL", effort=1, exif=exif)
         assert not jxl_header(file.getvalue()).animated
+
+
+def test_nor_are_those_of_16_bits() -> None:
+    for data in DEEP:
+        assert jxl_header(data).size == (24, 20)
+        assert not jxl_header(data).animated
