@@ -15,7 +15,7 @@ from tests.conftest import needs
 SIZES = [(1, 1), (8, 8), (256, 256), (264, 256), (2, 1), (7, 2), (4000, 3), (3, 4000), (9000, 1)]
 SIZES += [(1, 9000), (12, 10), (24, 20), (600, 400), (16, 9), (160, 90), (600, 500), (9, 16)]
 EXIF = b"MM\0*\0\0\0\x08\0\0\0\0\0\0"
-# Black, mode I;16, 24 x 20, without and with EXIF: pillow-jxl-plugin 1.3.8, before which none did.
+# Black, mode I;16, 24 x 20, without and with EXIF, as pillow-jxl-plugin 1.3.8 writes it.
 STREAM = (
     "13080100cc00671328010050a132cab8c1cbb99e2f3f74584cdbb8ced056db1696248a8c63937402872471948"
     "0ca0000000007000304504902"
