@@ -31,6 +31,7 @@ from corelic.codecs.files import FileCodec, colour_of
 from corelic.codecs.passes import Passes, Progress, Quantised, Start
 from corelic.codecs.rate import QUALITY_MAX, QUALITY_STEPS, nearest_node
 from corelic.codecs.tiling import Area
+from corelic.codecs.wiener import CHUNK_BITS
 from corelic.entropy.container import Chunk
 from corelic.media import Picture, Samples
 from corelic.media.hidden import smooth_hidden
@@ -141,7 +142,7 @@ class Search:
 
     def filter_chunk(self, y_hat: Tensor, step: int, most_bytes: int) -> tuple[Chunk, ...]:
         """As a plain encode has it, or the best of so many bytes; none where it has none."""
-        if self.codec.fast:
+        if self.codec.fast or 8 * most_bytes <= CHUNK_BITS:  # of no room, nothing is decoded
             return ()
         self.passes.expects("synthesis")
         quality = self._quality(step)

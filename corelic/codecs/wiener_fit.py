@@ -136,7 +136,7 @@ class Fit:
             values = values[:, seen[rows].flatten()]
         own = values[FIRST_FAR:].view(PLANES, OWN, -1)
         with_shared = (values[:FIRST_FAR] @ values.T).double()
-        # All others are small differences. Of these, float32 may not tell apart what is nearly one.
+        # The rest are small differences. Float32 may not tell a flat colour from the constant.
         levels = values[:FIRST_NEAR].double()
         with_shared[:FIRST_NEAR, :FIRST_NEAR] = levels @ levels.T
         self.with_shared += with_shared.cpu().numpy()
